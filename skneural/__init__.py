@@ -1,0 +1,49 @@
+"""Keras networks that are scikit-learn estimators.
+
+The classes load on first use, so that ``import skneural`` alone loads neither TensorFlow nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from . import exceptions
+
+if TYPE_CHECKING:
+    from ._dense import DenseNetClassifier, DenseNetRegressor
+    from ._displays import TrainingCurveDisplay
+    from ._wrapper import KerasClassifier, KerasRegressor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DenseNetClassifier",
+    "DenseNetRegressor",
+    "KerasClassifier",
+    "KerasRegressor",
+    "TrainingCurveDisplay",
+    "__version__",
+    "exceptions",
+]
+
+_MODULE_OF = {
+    "DenseNetClassifier": "._dense",
+    "DenseNetRegressor": "._dense",
+    "KerasClassifier": "._wrapper",
+    "KerasRegressor": "._wrapper",
+    "TrainingCurveDisplay": "._displays",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the module of a public class when the class is first asked for."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
