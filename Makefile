@@ -1,0 +1,76 @@
+# From a fresh checkout: `make digits` runs the main job, `make test` the tests. Each makes its own environment first.
+# Needed: make, git and a Python from 3.11 to 3.13 (PYTHON=/path/to/python chooses one).
+
+VENV = .venv
+VENV_PYTHON = $(VENV)/bin/python
+PYTHONS = $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
+ARGS =
+
+export TF_CPP_MIN_LOG_LEVEL = 3
+# Without its compiled files, each import of TensorFlow takes several seconds more.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help digits introduction test lint lock venv fresh-venv empty-venv clean
+
+help:
+	@echo "make digits         search over networks for handwritten digits, with a report and figures"
+	@echo "make introduction   an introduction to Keras in nine steps (ARGS='--csv FILE' for another table)"
+	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
+	@echo "make lint           format, lint, types, import contracts, spelling"
+	@echo "make lock           resolve requirements.lock anew (ARGS=--upgrade for the newest versions)"
+	@echo "make clean          remove the environment and all caches"
+
+digits: venv
+	@$(VENV_PYTHON) examples/digits_search.py $(ARGS)
+
+introduction: venv
+	@$(VENV_PYTHON) examples/keras_introduction.py $(ARGS)
+
+test: venv
+	$(VENV_PYTHON) -m pytest -n 2 $(ARGS)
+
+lint: venv
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m mypy --strict skneural
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/codespell
+
+# The environment is up to date when it was made from this very lock, in this place, and its Python still runs.
+MADE_FROM = { cat requirements.lock; pwd; }
+
+venv:
+	@if $(MADE_FROM) | cmp -s - $(VENV)/made-from && $(VENV_PYTHON) -c ""; then :; \
+	else $(MAKE) --no-print-directory fresh-venv; fi
+
+fresh-venv: empty-venv
+	@echo "Installing the packages of requirements.lock; TensorFlow is large, this takes some minutes the first time ..."
+	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --requirement requirements.lock
+	@echo "Installing skneural from this checkout ..."
+	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@$(MADE_FROM) > $(VENV)/made-from
+	@echo "$(VENV) is ready."
+
+empty-venv:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c "import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" 2>/dev/null; \
+		then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "No Python from 3.11 to 3.13 with its venv module was found. Tried: $(PYTHONS)."; \
+		echo "Install one (on Debian and Ubuntu with its python3-venv package), or name one: make test PYTHON=/path/to/python"; \
+		exit 1; \
+	fi >&2; \
+	echo "Making the environment $(VENV) with $$("$$found" --version) ..."; \
+	"$$found" -m venv --clear $(VENV)
+
+lock:
+	@$(MAKE) --no-print-directory empty-venv VENV=.venv-lock
+	.venv-lock/bin/python -m pip install --disable-pip-version-check --quiet uv
+	.venv-lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra test \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--output-file requirements.lock $(ARGS) pyproject.toml
+
+clean:
+	rm -rf .venv .venv-lock .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,29 @@
+"""What has to be set before TensorFlow and matplotlib are imported, and figures closed after each test."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Workers that run side by side share the cores; the processes that a test starts inherit the same limit.
+_THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(_THREADS))
+os.environ.setdefault("OMP_NUM_THREADS", str(_THREADS))
+
+# The first call of a network compiles it, so a time limit per example would only measure the machine.
+settings.register_profile("skneural", deadline=None, derandomize=True)
+settings.load_profile("skneural")
+
+
+@pytest.fixture(autouse=True)
+def _close_figures() -> Iterator[None]:
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

@@ -1,0 +1,130 @@
+"""The surface: the public names, what importing them costs, and what the package says of itself."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import skneural
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+def _run_python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    ).stdout.strip()
+
+
+def _pins() -> list[Requirement]:
+    lines = [line for line in LOCK.splitlines() if line and not line.lstrip().startswith("#")]
+    return [Requirement(line) for line in lines]
+
+
+def _declared(extra: str | None = None) -> list[Requirement]:
+    """Return what the project, or one extra of it, depends on, its own extras written out."""
+    lines = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    declared: list[Requirement] = []
+    for requirement in map(Requirement, lines):
+        if requirement.name == PROJECT["name"]:
+            declared += [own for name in sorted(requirement.extras) for own in _declared(name)]
+        else:
+            declared.append(requirement)
+    return declared
+
+
+def test_public_names_are_sorted_and_all_listed() -> None:
+    classes = sorted(name for name in skneural.__all__ if name[0].isupper())
+    others = sorted(name for name in skneural.__all__ if not name[0].isupper())
+    assert skneural.__all__ == classes + others
+    assert dir(skneural) == sorted(skneural.__all__)
+    assert not [
+        name for name in vars(skneural) if name[0].isupper() and name not in [*skneural.__all__, "TYPE_CHECKING"]
+    ]
+
+
+def test_every_public_class_loads_and_says_where_it_is_defined() -> None:
+    for name in skneural.__all__:
+        value = getattr(skneural, name)
+        if isinstance(value, type):
+            assert value.__name__ == name
+            assert value.__module__.startswith("skneural._")
+
+
+def test_type_checkers_see_the_classes_that_are_loaded_lazily() -> None:
+    tree = ast.parse(Path(skneural.__file__).read_text())
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: f"skneural.{node.module}" for node in imports for alias in node.names}
+    loaded = {name: getattr(skneural, name) for name in skneural.__all__}
+    assert seen == {name: value.__module__ for name, value in loaded.items() if isinstance(value, type)}
+    assert resources.files("skneural").joinpath("py.typed").is_file()
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'skneural' has no attribute 'DenseNet'$"):
+        skneural.DenseNet  # noqa: B018
+
+
+def test_import_is_light() -> None:
+    code = """
+import json, sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+import skneural
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, sorted({name.partition(".")[0] for name in set(sys.modules) - before})]))
+"""
+    runs = [json.loads(_run_python(code)) for _ in range(3)]
+    heavy = {"keras", "matplotlib", "numpy", "pandas", "scikeras", "scipy", "sklearn", "tensorflow"}
+    assert heavy.isdisjoint(runs[0][1])
+    assert min(seconds for seconds, _ in runs) < 0.2
+
+
+def test_star_import_brings_the_public_names() -> None:
+    code = """
+names = {}
+exec("from skneural import *", names)
+import json
+print(json.dumps(sorted(set(names) - {"__builtins__"})))
+"""
+    assert json.loads(_run_python(code)) == sorted(skneural.__all__)
+
+
+def test_version_is_the_installed_one() -> None:
+    assert importlib.metadata.version("skneural") == skneural.__version__, "the environment is older: make fresh-venv"
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", skneural.__version__)
+
+
+@pytest.mark.parametrize("requirement", _declared(), ids=str)
+def test_every_dependency_has_a_lower_and_an_upper_bound(requirement: Requirement) -> None:
+    assert {specifier.operator for specifier in requirement.specifier} == {">=", "<"}
+
+
+def test_the_lock_names_its_command_and_holds_exact_pins_from_no_particular_index() -> None:
+    assert "make lock" in LOCK.splitlines()[1]
+    assert not re.search(r"://|file:|--(extra-)?index-url|--find-links|^-", LOCK, flags=re.MULTILINE)
+    for pin in _pins():
+        assert [specifier.operator for specifier in pin.specifier] == ["=="]
+
+
+@pytest.mark.parametrize("requirement", _declared() + _declared("test"), ids=str)
+def test_the_lock_satisfies_pyproject(requirement: Requirement) -> None:
+    pins = [pin for pin in _pins() if canonicalize_name(pin.name) == canonicalize_name(requirement.name)]
+    assert pins
+    for pin in pins:
+        (specifier,) = pin.specifier
+        assert requirement.specifier.contains(specifier.version, prereleases=True)
