@@ -1,0 +1,71 @@
+"""From sizes to ``keras.Sequential``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True)
+class DenseArchitecture:
+    """A stack of dense layers: for each hidden layer Dense -> BatchNormalization -> activation -> Dropout.
+
+    ``activations`` has one entry per hidden layer.
+    """
+
+    n_features: int
+    hidden_layer_sizes: tuple[int, ...]
+    activations: tuple[str | Callable[..., Any], ...]
+    n_outputs: int
+    output_activation: str
+    dropout: float = 0.0
+    batch_normalization: bool = False
+    l2: float = 0.0
+    kernel_initializer: Any = "glorot_uniform"
+
+
+def build_dense(architecture: DenseArchitecture) -> keras.Sequential:
+    """Build the network of a dense architecture, not compiled."""
+    network = keras.Sequential([keras.Input((architecture.n_features,))])
+    for size, activation in zip(architecture.hidden_layer_sizes, architecture.activations, strict=True):
+        for layer in _hidden_block(architecture, size, activation):
+            network.add(layer)
+    network.add(_dense(architecture, architecture.n_outputs, architecture.output_activation))
+    return network
+
+
+def _hidden_block(
+    architecture: DenseArchitecture, size: int, activation: str | Callable[..., Any]
+) -> list[keras.layers.Layer]:
+    """Layers of one hidden block; Ioffe and Szegedy (2015, section 3.2) normalise before the activation."""
+    if architecture.batch_normalization:
+        block = [
+            _dense(architecture, size, "linear"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Activation(activation),
+        ]
+    else:
+        block = [_dense(architecture, size, activation)]
+    if architecture.dropout > 0:
+        # A seed of its own keeps Keras from drawing one from Python's global generator.
+        block.append(keras.layers.Dropout(architecture.dropout, seed=0))
+    return block
+
+
+def _dense(architecture: DenseArchitecture, size: int, activation: str | Callable[..., Any]) -> keras.layers.Dense:
+    return keras.layers.Dense(
+        size,
+        activation=activation,
+        kernel_initializer=_initializer(architecture.kernel_initializer),
+        kernel_regularizer=keras.regularizers.L2(architecture.l2) if architecture.l2 > 0 else None,
+    )
+
+
+def _initializer(initializer: Any) -> Any:
+    """Give each layer an initializer object of its own: one object with a seed would draw the same for equal shapes."""
+    if isinstance(initializer, keras.initializers.Initializer):
+        return initializer.clone()
+    return initializer

@@ -1,0 +1,54 @@
+"""The private names of scikeras and scikit-learn that skneural needs, each with its version and when it can go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from scikeras.wrappers import BaseWrapper
+from sklearn.utils._param_validation import Interval, StrOptions
+
+__all__ = ["Interval", "StrOptions", "build_users_model", "has_callbacks", "keras_callbacks", "users_compile_arguments"]
+
+# scikit-learn 1.9 keeps its parameter constraints in a private module, which third-party estimators nevertheless use:
+# https://github.com/scikit-learn/scikit-learn/issues/25471. Import from the public place once there is one.
+
+# scikeras 0.13 still defines `_more_tags`, which scikit-learn >= 1.7 does not read, cannot call (its super() has none)
+# and reports as an error in check_estimator: https://github.com/adriangb/scikeras/issues/332.
+# Drop this when a scikeras without `_more_tags` is the oldest one supported.
+if "_more_tags" in vars(BaseWrapper):
+    del BaseWrapper._more_tags
+
+
+def build_users_model(estimator: BaseWrapper) -> keras.Model:
+    """Call the user's model function with ``meta``, ``compile_kwargs``, ``params`` as it asks for (scikeras 0.13)."""
+    # scikeras would switch TensorFlow's determinism on for the process if it saw a seed.
+    estimator._random_state = None
+    try:
+        model: keras.Model = estimator._build_keras_model()
+    finally:
+        del estimator._random_state
+    return model
+
+
+def users_compile_arguments(estimator: BaseWrapper) -> dict[str, Any]:
+    """Arguments of ``compile`` from an estimator's parameters and routed parameters (scikeras 0.13)."""
+    arguments: dict[str, Any] = estimator._get_compile_kwargs()
+    return arguments
+
+
+def keras_callbacks(estimator: BaseWrapper) -> tuple[list[keras.callbacks.Callback], list[keras.callbacks.Callback]]:
+    """Keras callbacks for fit and for predict, classes among them instantiated (scikeras 0.13)."""
+    estimator._initialize_callbacks()
+    callbacks = _flat(estimator._fit_callbacks), _flat(estimator._predict_callbacks)
+    del estimator._fit_callbacks, estimator._predict_callbacks
+    return callbacks
+
+
+def _flat(callbacks: list[Any]) -> list[keras.callbacks.Callback]:
+    return [single for item in callbacks for single in (item if isinstance(item, list) else [item])]
+
+
+def has_callbacks(estimator: Any) -> bool:
+    """Whether scikit-learn callbacks are set or were propagated; 1.9 has no public way to ask."""
+    return bool(getattr(estimator, "_skl_callbacks", ()))

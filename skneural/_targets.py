@@ -1,0 +1,238 @@
+"""y -> what the network learns, and what the network says -> y.
+
+Both classes follow scikeras's protocol of a target transformer: ``fit``, ``transform``, ``inverse_transform`` and
+``get_metadata``, whose entries become attributes of the estimator.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_array, column_or_1d
+
+# What type_of_target calls a problem -> what it takes to learn it.
+_LEARNABLE = ("binary", "multiclass", "multilabel-indicator")
+
+
+class ClassTargets(TransformerMixin, BaseEstimator):
+    """Labels <-> the targets and outputs of a classification network.
+
+    Parameters
+    ----------
+    layout : {"ordinal", "one-hot"}, default="ordinal"
+        How a multiclass target is given to the loss: class numbers of shape (n, 1) or indicators of shape
+        (n, n_classes). Two classes in ordinal layout are 0 and 1 and suit one sigmoid output or two softmax outputs.
+    classes : array-like of shape (n_classes,), default=None
+        All classes, where y need not have each of them. None takes those of y.
+    exclusive_columns : bool, default=True
+        Whether a y of indicators with one 1 in each row means exclusive classes, as in scikeras, or labels that
+        happen to be alone.
+    """
+
+    def __init__(
+        self, layout: str = "ordinal", classes: ArrayLike | None = None, exclusive_columns: bool = True
+    ) -> None:
+        self.layout = layout
+        self.classes = classes
+        self.exclusive_columns = exclusive_columns
+
+    def fit(self, y: Any, sample_weight: NDArray[Any] | None = None) -> Self:
+        """Learn the classes of y; rows of weight zero do not count as seen."""
+        y, self.target_type_ = check_labels(y, self.classes)
+        self.y_dtype_ = y.dtype
+        if self.target_type_ == "multilabel-indicator":
+            self.classes_ = np.arange(y.shape[1])
+            self.n_outputs_ = y.shape[1]
+            if self.exclusive_columns and (y.sum(axis=1) == 1).all():
+                self.target_type_ = "multiclass-onehot"
+        else:
+            self.classes_ = np.unique(y) if self.classes is None else np.unique(np.asarray(self.classes))
+            self.n_outputs_ = 1
+            self._check_at_least_two(y, sample_weight)
+        self.n_classes_ = len(self.classes_)
+        return self
+
+    def _check_at_least_two(self, y: NDArray[Any], sample_weight: NDArray[Any] | None) -> None:
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"A classifier needs at least two classes in y. Got only one class: {self.classes_.tolist()[0]!r}."
+            )
+        if sample_weight is None or self.classes is not None:
+            return
+        seen = np.unique(y[sample_weight > 0])
+        if len(seen) < 2:
+            raise ValueError(
+                "A classifier needs at least two classes among the rows of non-zero sample_weight. "
+                f"Got only one class: {seen.tolist()[0]!r}."
+            )
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether y is an indicator matrix of labels that may stand together."""
+        return self.target_type_ == "multilabel-indicator"
+
+    def transform(self, y: Any) -> NDArray[Any]:
+        """Return float32 indicators of shape (n, n_classes) or class numbers of shape (n, 1)."""
+        if self.target_type_ in ("multilabel-indicator", "multiclass-onehot"):
+            return _indicators(y).astype(np.float32)
+        codes = self._codes(column_or_1d(y))
+        if self.layout == "one-hot":
+            return np.eye(self.n_classes_, dtype=np.float32)[codes]
+        return codes.astype(np.float32)[:, np.newaxis]
+
+    def _codes(self, y: NDArray[Any]) -> NDArray[np.intp]:
+        """Position of each label in ``classes_``, shape (n,)."""
+        unknown = [label for label in np.unique(y).tolist() if label not in set(self.classes_.tolist())]
+        if unknown:
+            raise ValueError(
+                f"y has the labels {unknown} that are not among the classes {self.classes_.tolist()}. "
+                "Give all classes to the first partial_fit (classes=...), or fit anew."
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def inverse_transform(self, outputs: NDArray[Any], return_proba: bool = False) -> NDArray[Any]:
+        """Return labels, or with ``return_proba`` probabilities of shape (n, n_classes)."""
+        probabilities = self._probabilities(outputs)
+        if return_proba:
+            return probabilities
+        if self.is_multilabel:
+            return (probabilities > 0.5).astype(int)
+        codes = probabilities.argmax(axis=1)
+        if self.target_type_ == "multiclass-onehot":
+            return np.eye(self.n_classes_, dtype=int)[codes]
+        return self.classes_[codes]
+
+    def _probabilities(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Probabilities of shape (n, n_classes) from outputs of shape (n, n_classes) or, for two classes, (n, 1)."""
+        outputs = outputs.reshape(len(outputs), -1)
+        if self.is_multilabel:
+            return outputs
+        if self.n_classes_ == 2 and outputs.shape[1] == 1:
+            return np.hstack([1 - outputs, outputs])
+        if outputs.shape[1] != self.n_classes_:
+            raise ValueError(
+                f"The network has {outputs.shape[1]} outputs, but y has {self.n_classes_} classes. "
+                f"Give its last layer {self.n_classes_} units (meta['n_classes_'] in a model function)."
+            )
+        return outputs / outputs.sum(axis=1, keepdims=True)
+
+    def get_metadata(self) -> dict[str, Any]:
+        """Return the attributes that the estimator takes over."""
+        return {
+            "classes_": self.classes_,
+            "n_classes_": self.n_classes_,
+            "n_outputs_": self.n_outputs_,
+            "n_outputs_expected_": 1,
+            "target_type_": self.target_type_,
+        }
+
+
+def check_labels(y: Any, classes: ArrayLike | None = None) -> tuple[NDArray[Any], str]:
+    """Return labels of shape (n,) or indicators of shape (n, n_labels), and the type of the target."""
+    if sparse.issparse(y):
+        y = _indicators(y)
+    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    if kind not in _LEARNABLE:
+        raise ValueError(
+            f"Unknown label type: {kind}. A classifier needs discrete labels of shape (n,) or a 0/1 indicator matrix "
+            "of shape (n, n_labels). For a continuous target use a regressor."
+        )
+    if kind == "multilabel-indicator":
+        return _indicators(y), kind
+    labels = column_or_1d(y, warn=True)
+    known = labels if classes is None else np.asarray(classes)
+    try:
+        n_classes = len(np.unique(known))
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in known.tolist()})
+        raise ValueError(f"The labels in y must be of one type. Got {' and '.join(kinds)} instead.") from error
+    return labels, "binary" if n_classes <= 2 else "multiclass"
+
+
+def _indicators(y: Any) -> NDArray[Any]:
+    return y.toarray() if sparse.issparse(y) else np.asarray(y)
+
+
+# Losses that need a target of one sign: dividing keeps it, moving the mean would not.
+_SIGNED_LOSSES = ("poisson", "mean_squared_logarithmic_error", "mean_absolute_percentage_error")
+
+
+class RegressionTargets(TransformerMixin, BaseEstimator):
+    """Targets in the user's units <-> targets that a network learns well.
+
+    Parameters
+    ----------
+    scaling : {"standard", "scale", None}, default="standard"
+        "standard" learns (y - mean) / std of each output, "scale" y / mean(\\|y\\|), None y itself.
+    """
+
+    def __init__(self, scaling: str | None = "standard") -> None:
+        self.scaling = scaling
+
+    def fit(self, y: Any, sample_weight: NDArray[Any] | None = None) -> Self:
+        """Learn the mean and scale of each column of y."""
+        y = check_values(y)
+        self.y_ndim_ = y.ndim
+        columns = y.reshape(len(y), -1)
+        self.n_outputs_ = columns.shape[1]
+        self.target_type_ = "continuous" if self.n_outputs_ == 1 else "continuous-multioutput"
+        if sample_weight is not None:
+            columns, sample_weight = columns[sample_weight > 0], sample_weight[sample_weight > 0]
+        moments = [_mean_and_scale(column, sample_weight, self.scaling) for column in columns.T]
+        self.mean_, self.scale_ = (np.array(column) for column in zip(*moments, strict=True))
+        return self
+
+    def transform(self, y: Any) -> NDArray[np.float32]:
+        """Return float32 targets of shape (n, n_outputs)."""
+        y = check_values(y)
+        columns = y.reshape(len(y), -1)
+        if columns.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {columns.shape[1]} outputs, but the estimator was fitted with {self.n_outputs_}.")
+        return ((columns - self.mean_) / self.scale_).astype(np.float32)
+
+    def inverse_transform(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return predictions in the units of y, shape (n,) or (n, n_outputs)."""
+        values: NDArray[np.float64] = outputs.reshape(len(outputs), -1).astype(np.float64) * self.scale_ + self.mean_
+        return values[:, 0] if self.y_ndim_ == 1 else values
+
+    def get_metadata(self) -> dict[str, Any]:
+        """Return the attributes that the estimator takes over."""
+        return {"n_outputs_": self.n_outputs_, "n_outputs_expected_": 1, "target_type_": self.target_type_}
+
+
+def scaling_for(loss: str) -> str | None:
+    """Return how a target is scaled for a loss of this name."""
+    if loss == "mean_squared_logarithmic_error":
+        return None
+    return "scale" if loss in _SIGNED_LOSSES else "standard"
+
+
+def check_values(y: Any) -> NDArray[np.float64]:
+    """Return finite float64 targets of shape (n,) or (n, n_outputs); a single column becomes (n,)."""
+    values = np.asarray(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
+    if values.ndim == 2 and values.shape[1] == 1:
+        return np.asarray(column_or_1d(values, warn=True))
+    return values
+
+
+def _mean_and_scale(
+    column: NDArray[np.float64], sample_weight: NDArray[Any] | None, scaling: str | None
+) -> tuple[float, float]:
+    """Mean and scale of one output, summed over its sorted values so that a row twice counts as weight two exactly."""
+    if scaling is None:
+        return 0.0, 1.0
+    values, group = np.unique(column, return_inverse=True)
+    weights = np.bincount(group, weights=sample_weight)
+    if scaling == "scale":
+        mean, scale = 0.0, float(np.average(np.abs(values), weights=weights))
+    else:
+        mean = float(np.average(values, weights=weights))
+        scale = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+    # A constant column has a scale of rounding errors only.
+    tiny = 10 * np.finfo(np.float64).eps * float(np.max(np.abs(values)))
+    return mean, scale if scale > tiny else 1.0
