@@ -1,0 +1,10 @@
+"""Training, evaluation and prediction of Keras models on arrays. It never imports scikit-learn."""
+
+from __future__ import annotations
+
+from ._network import Network
+from ._prediction import predict
+from ._records import Blueprint, Data, EarlyStopping, Result, Settings
+from ._training import fit
+
+__all__ = ["Blueprint", "Data", "EarlyStopping", "Network", "Result", "Settings", "fit", "predict"]

@@ -1,0 +1,75 @@
+"""Fresh weights for a model, drawn from its own initializers with one seed and without any global generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from skneural._compat import flatten_layers
+
+# Where the attribute that holds a weight's initializer is not named after the weight.
+_INITIALIZER_OF = {
+    "recurrent_kernel": "recurrent_initializer",
+    "depthwise_kernel": "depthwise_initializer",
+    "pointwise_kernel": "pointwise_initializer",
+}
+
+
+def derived_seed(seed: int, index: int) -> int:
+    """Derive a seed for the ``index``-th thing that is drawn from ``seed``, in [0, 2**31)."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0] >> 1)
+
+
+class InitialWeights:
+    """Draws values for all variables of one model.
+
+    What no seed touches (biases of zero, a constant, an initializer with a seed of its own) keeps the value that
+    the model was built with.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._built_with: list[NDArray[Any]] = [variable.value.numpy() for variable in model.variables]
+        index_of = {id(variable): index for index, variable in enumerate(model.variables)}
+        self._initializers: dict[int, keras.initializers.Initializer] = {}
+        self._seed_states: list[int] = []
+        for layer in flatten_layers(model):
+            for variable in _own_variables(layer):
+                index = index_of.get(id(variable))
+                if index is not None and (initializer := _random_initializer(layer, variable.name)) is not None:
+                    self._initializers[index] = initializer
+        weights = {id(weight) for weight in model.weights}
+        self._seed_states = [
+            index
+            for index, variable in enumerate(model.variables)
+            if id(variable) not in weights and variable.name == "seed_generator_state"
+        ]
+
+    def draw(self, seed: int) -> list[NDArray[Any]]:
+        """Values in the order of ``model.variables``."""
+        values = list(self._built_with)
+        for index, initializer in self._initializers.items():
+            config = {**initializer.get_config(), "seed": derived_seed(seed, index)}
+            shape, dtype = values[index].shape, values[index].dtype.name
+            values[index] = type(initializer).from_config(config)(shape, dtype=dtype).numpy()
+        for index in self._seed_states:
+            values[index] = np.array([derived_seed(seed, index), 0], dtype=values[index].dtype)
+        return values
+
+
+def _own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Find the weights that a layer made itself, those of the layers inside it left out."""
+    inner = {id(weight) for part in flatten_layers(layer) for weight in part.weights}
+    return [weight for weight in layer.weights if id(weight) not in inner]
+
+
+def _random_initializer(layer: keras.layers.Layer, weight_name: str) -> keras.initializers.Initializer | None:
+    """Find the initializer of a weight, or None where a seed makes no difference to it."""
+    attribute = _INITIALIZER_OF.get(weight_name, f"{weight_name}_initializer")
+    initializer = getattr(layer, attribute, None)
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return None
+    config = initializer.get_config()
+    return initializer if "seed" in config and config["seed"] is None else None

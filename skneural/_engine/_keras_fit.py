@@ -1,0 +1,122 @@
+"""Training through ``keras.Model.fit``, for what cannot be compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ._epochs import EpochJudge
+from ._network import Network
+from ._records import Data, Result, Settings
+from ._rows import dense_rows, epoch_order, n_batches, target_dtype
+
+Weights = list[NDArray[Any]]
+
+
+class _Batches(keras.utils.PyDataset):
+    """The batches of one epoch after the other, in the engine's own order of rows."""
+
+    def __init__(self, data: Data, batch_size: int, dtype: str, settings: Settings | None) -> None:
+        super().__init__()
+        self._data = data
+        self._batch_size = batch_size
+        self._dtype = dtype
+        self._settings = settings
+        self._epoch = -1 if settings is None else settings.initial_epoch - 1
+        self._order = np.arange(data.n_rows)
+
+    def __len__(self) -> int:
+        return n_batches(self._data.n_rows, self._batch_size)
+
+    def on_epoch_begin(self) -> None:
+        self._epoch += 1
+        if self._settings is not None:
+            self._order = epoch_order(self._data.n_rows, self._settings.seed, self._epoch, self._settings.shuffle)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        data = self._data
+        batch = (dense_rows(data.X, rows, self._dtype), data.y[rows].astype(target_dtype(data.y), copy=False))
+        return batch if data.sample_weight is None else (*batch, data.sample_weight[rows])
+
+
+class _JudgeCallback(keras.callbacks.Callback):
+    """Brings the judge and the caller's hooks into Keras's loop, behind the user's own callbacks."""
+
+    def __init__(self, judge: EpochJudge[Weights], settings: Settings) -> None:
+        super().__init__()
+        self._judge = judge
+        self._settings = settings
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self._settings.on_epoch_begin is not None:
+            self._settings.on_epoch_begin(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self._judge.end_epoch(epoch, logs if logs is not None else {}):
+            self.model.stop_training = True
+
+
+def fit_with_keras(
+    network: Network, train: Data, validation: Data | None, settings: Settings, why_keras: str
+) -> Result:
+    """Train a network with Keras's own ``fit``; the order of the rows is that of the compiled programs."""
+    model = network.model
+    arguments = dict(settings.keras_fit_arguments)
+    train, validation = _split_off(train, validation, arguments.pop("validation_split", 0.0))
+    dtype = input_dtype(model)
+    batches = _Batches(train, settings.batch_size, dtype, settings)
+    if validation is not None:
+        size = settings.validation_batch_size or settings.batch_size
+        arguments["validation_data"] = _Batches(validation, size, dtype, None)
+    judge: EpochJudge[Weights] = EpochJudge(settings, network.get_weights)
+    interrupted = False
+    try:
+        model.fit(
+            batches,
+            epochs=settings.initial_epoch + settings.epochs,
+            initial_epoch=settings.initial_epoch,
+            verbose=settings.verbose,
+            callbacks=[*settings.callbacks, _JudgeCallback(judge, settings)],
+            shuffle=False,
+            **arguments,
+        )
+    except KeyboardInterrupt:
+        if judge.n_epochs == 0:
+            raise
+        interrupted = True
+    weights = judge.kept if interrupted else judge.weights_to_restore
+    if weights is not None:
+        model.set_weights(weights)
+    stopped_early = judge.n_epochs < settings.epochs
+    return Result(
+        history=judge.history,
+        n_epochs=judge.n_epochs,
+        best_epoch=judge.best_epoch,
+        stopped_by="interrupt" if interrupted else judge.stopped_by or ("callback" if stopped_early else "epochs"),
+        way="keras",
+        why_keras=why_keras,
+    )
+
+
+def input_dtype(model: keras.Model) -> str:
+    """Tell the dtype of a model's only input; float32 while the model is not built."""
+    if getattr(model, "inputs", None):
+        return str(model.inputs[0].dtype)
+    return "float32"
+
+
+def _split_off(train: Data, validation: Data | None, fraction: float) -> tuple[Data, Data | None]:
+    """Keras's ``validation_split``: the last rows, before any shuffling."""
+    if validation is not None or not fraction:
+        return train, validation
+    n_train = int(train.n_rows * (1.0 - fraction))
+    parts = [
+        Data(train.X[rows], train.y[rows], None if train.sample_weight is None else train.sample_weight[rows])
+        for rows in (slice(None, n_train), slice(n_train, None))
+    ]
+    return parts[0], parts[1]

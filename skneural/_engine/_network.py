@@ -1,0 +1,180 @@
+"""A Keras model's architecture with its state, built as a model only when somebody asks for it."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from skneural._compat import reduce_model, untouched_python_random
+
+from ._numbers import apply_numbers
+from ._templates import Template, build_model, template_of
+
+if TYPE_CHECKING:
+    from ._records import Blueprint
+
+
+@dataclass
+class State:
+    """The values of a model, in the order of ``model.variables`` and of ``model.optimizer.variables``."""
+
+    variables: list[NDArray[Any]]
+    optimizer: list[NDArray[Any]]
+
+    @classmethod
+    def of_model(cls, model: keras.Model) -> State:
+        optimizer = model.optimizer
+        return cls(
+            [variable.value.numpy() for variable in model.variables],
+            [variable.value.numpy() for variable in optimizer.variables] if optimizer is not None else [],
+        )
+
+    def copy(self) -> State:
+        """Another state of the same values. The arrays are never written to, so they are shared."""
+        return State(list(self.variables), list(self.optimizer))
+
+    def write_to(self, model: keras.Model) -> None:
+        """Give a built model these values."""
+        for variable, value in zip(model.variables, self.variables, strict=True):
+            variable.assign(value)
+        if self.optimizer:
+            model.optimizer.build(model.trainable_variables)
+            for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
+                variable.assign(value)
+
+
+class Network:
+    """A model's architecture and its state: weights, other variables, and the optimizer's.
+
+    A network from a blueprint holds arrays until ``model`` is asked for. From then on, and always when it was made
+    from a model, the model's variables are the state.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint | None,
+        numbers: Mapping[Any, float],
+        state: State | None,
+        model: keras.Model | None = None,
+        pickled_model: bytes | None = None,
+    ) -> None:
+        self.blueprint = blueprint
+        self._numbers = dict(numbers)
+        self._state = state
+        self._model = model
+        self._pickled_model = pickled_model
+        self._lock = threading.RLock()
+        self.forward: Any = None
+
+    @classmethod
+    def from_model(cls, model: keras.Model) -> Network:
+        """Take a compiled model; its variables are the network's state."""
+        return cls(None, {}, None, model)
+
+    @classmethod
+    def from_blueprint(cls, blueprint: Blueprint, seed: int) -> Network:
+        """Draw the first weights of a blueprint's architecture from ``seed``, without building a model."""
+        template = template_of(blueprint)
+        state = State(template.initial_weights.draw(seed), list(template.optimizer_values))
+        network = cls(blueprint, {}, state)
+        network.update_numbers(blueprint.numbers)
+        return network
+
+    @property
+    def is_materialised(self) -> bool:
+        """Whether the Keras model exists."""
+        return self._model is not None
+
+    @property
+    def model(self) -> keras.Model:
+        """The Keras model, whose variables hold the state from the first time it is asked for."""
+        with self._lock:
+            if self._model is None:
+                model = self._build_model()
+                if self._state is not None:
+                    self._state.write_to(model)
+                apply_numbers(model, self._numbers)
+                self._model, self._state, self._pickled_model = model, None, None
+            return self._model
+
+    def _build_model(self) -> keras.Model:
+        if self.blueprint is not None:
+            return build_model(self.blueprint)
+        assert self._pickled_model is not None
+        with untouched_python_random():
+            function, arguments = pickle.loads(self._pickled_model)
+            return function(*arguments)
+
+    @property
+    def template(self) -> Template:
+        """The kept template of this network's blueprint."""
+        assert self.blueprint is not None
+        return template_of(self.blueprint)
+
+    @property
+    def numbers(self) -> dict[Any, float]:
+        """The blueprint's numbers as they stand now."""
+        return dict(self._numbers)
+
+    @property
+    def state(self) -> State:
+        """The present values, copied from the model where there is one."""
+        with self._lock:
+            if self._state is not None and self._model is None:
+                return self._state.copy()
+            return State.of_model(self.model)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        with self._lock:
+            if self._model is None:
+                self._state = state
+            else:
+                state.write_to(self._model)
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Copy the weights in the order of ``keras.Model.get_weights``."""
+        with self._lock:
+            if self._model is not None or self.blueprint is None:
+                return [weight.value.numpy() for weight in self.model.weights]
+            variables = self.state.variables
+            return [variables[index].copy() for index in self.template.weight_indices]
+
+    def update_numbers(self, numbers: Mapping[Any, float]) -> None:
+        """Set the learning rate and its like for the training to come."""
+        with self._lock:
+            self._numbers.update(numbers)
+            if self._model is not None:
+                apply_numbers(self._model, numbers)
+            elif self._state is not None and "learning_rate" in numbers:
+                index = self.template.learning_rate_index
+                if index is not None:
+                    present = self._state.optimizer[index]
+                    self._state.optimizer[index] = np.asarray(numbers["learning_rate"], present.dtype)
+
+    def snapshot(self) -> Network:
+        """Make a network of the same architecture with a copy of the present state."""
+        with self._lock:
+            pickled = self._pickle_model() if self.blueprint is None else None
+            return Network(self.blueprint, self._numbers, self.state if pickled is None else None, None, pickled)
+
+    def _pickle_model(self) -> bytes:
+        if self._pickled_model is not None:
+            return self._pickled_model
+        return pickle.dumps(reduce_model(self.model))
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            if self.blueprint is None:
+                return {"blueprint": None, "numbers": {}, "state": None, "pickled_model": self._pickle_model()}
+            return {"blueprint": self.blueprint, "numbers": self._numbers, "state": self.state, "pickled_model": None}
+
+    def __setstate__(self, stored: dict[str, Any]) -> None:
+        Network.__init__(self, stored["blueprint"], stored["numbers"], stored["state"], None, stored["pickled_model"])

@@ -1,0 +1,34 @@
+"""Which rows a step sees, and how they become dense arrays of the model's dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
+
+
+def epoch_order(n_rows: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.intp]:
+    """Draw the order in which one epoch visits the rows, shape (n_rows,): the same for every way of training."""
+    if not shuffle:
+        return np.arange(n_rows)
+    return np.random.default_rng([seed, epoch]).permutation(n_rows)
+
+
+def n_batches(n_rows: int, batch_size: int) -> int:
+    """Count the batches, the last one perhaps shorter."""
+    return -(-n_rows // batch_size)
+
+
+def dense_rows(X: NDArray[Any] | sparse.csr_array, rows: slice | NDArray[np.intp], dtype: DTypeLike) -> NDArray[Any]:
+    """Take some rows of X, dense and of the given dtype, shape (n_taken, ...)."""
+    taken: Any = X[rows]
+    if sparse.issparse(taken):
+        taken = taken.toarray()
+    return np.ascontiguousarray(taken, dtype=dtype)
+
+
+def target_dtype(y: NDArray[Any]) -> DTypeLike:
+    """Tell the dtype in which targets reach the loss: integers stay what they are, all else becomes float32."""
+    return y.dtype if np.issubdtype(y.dtype, np.integer) else np.float32

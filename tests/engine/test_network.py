@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+
+import keras
+import numpy as np
+import pytest
+from conftest import dense_blueprint
+
+from skneural._engine import Network, Settings, fit, predict
+
+# Keras 3.15 has no `copy` argument in Variable.__array__.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
+
+SETTINGS = Settings(epochs=2, batch_size=16, seed=3)
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_others():
+    first, again, other = (Network.from_blueprint(dense_blueprint(), seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_network_is_built_only_when_its_model_is_asked_for():
+    network = Network.from_blueprint(dense_blueprint(), 1)
+    weights = network.get_weights()
+    assert not network.is_materialised
+    assert all(np.array_equal(a, b) for a, b in zip(weights, network.model.get_weights(), strict=True))
+    assert network.is_materialised
+
+
+def test_weights_follow_the_initializer_that_the_model_was_built_with():
+    kernel = Network.from_blueprint(dense_blueprint(hidden=(400,)), 5).get_weights()[0]
+    limit = np.sqrt(6 / (8 + 400))
+    assert 0.95 * limit < np.abs(kernel).max() <= limit
+
+
+def test_weights_set_by_the_user_show_in_predictions(three_blobs):
+    network = Network.from_blueprint(dense_blueprint(), 1)
+    network.model.set_weights([np.zeros_like(w) for w in network.get_weights()])
+    np.testing.assert_allclose(predict(network, three_blobs.X), 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n)), Network.snapshot])
+@pytest.mark.parametrize("made_from", ["blueprint", "model"])
+def test_a_copy_predicts_the_same_and_trains_on_identically(made_from, duplicate, three_blobs):
+    network = Network.from_blueprint(dense_blueprint(), 1)
+    if made_from == "model":
+        network = Network.from_model(network.model)
+    fit(network, three_blobs, None, SETTINGS)
+    other = duplicate(network)
+    assert np.array_equal(predict(network, three_blobs.X), predict(other, three_blobs.X))
+    for trained in (network, other):
+        fit(trained, three_blobs, None, SETTINGS)
+    for ours, theirs in zip(network.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_snapshot_does_not_follow_its_origin(three_blobs):
+    network = Network.from_blueprint(dense_blueprint(), 1)
+    kept = network.snapshot()
+    fit(network, three_blobs, None, SETTINGS)
+    assert not np.array_equal(kept.get_weights()[0], network.get_weights()[0])
+
+
+@pytest.mark.parametrize("is_materialised", [False, True])
+def test_numbers_change_the_training_to_come(is_materialised):
+    network = Network.from_blueprint(dense_blueprint(dropout=0.5, l2=0.1), 1)
+    if is_materialised:
+        assert network.model
+    network.update_numbers({"learning_rate": 0.25, "dropout": 0.1, "l2": 0.5})
+    assert float(network.model.optimizer.learning_rate) == 0.25
+    assert network.model.layers[0].kernel_regularizer.l2 == 0.5
+    assert network.model.layers[1].rate == 0.1
+
+
+def test_an_initializer_with_a_seed_of_its_own_keeps_it():
+    def build():
+        model = keras.Sequential(
+            [
+                keras.layers.Input((4,)),
+                keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(seed=7)),
+                keras.layers.Dense(2, bias_initializer="ones"),
+            ]
+        )
+        model.compile("adam", "mse")
+        return model
+
+    blueprint = dense_blueprint()
+    blueprint = type(blueprint)("own seeds", build, {})
+    first, second = (Network.from_blueprint(blueprint, seed).get_weights() for seed in (1, 2))
+    assert np.array_equal(first[0], second[0])
+    assert not np.array_equal(first[2], second[2])
+    assert np.array_equal(second[3], np.ones(2))
+
+
+def test_no_global_generator_is_touched(three_blobs):
+    python, numpy = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    network = Network.from_blueprint(dense_blueprint(hidden=(7,), dropout=0.5), 1)
+    assert network.model
+    fit(network, three_blobs, None, SETTINGS)
+    predict(network, three_blobs.X)
+    assert random.getstate() == python
+    assert np.array_equal(np.random.get_state()[1], numpy)  # noqa: NPY002
