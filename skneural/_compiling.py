@@ -37,19 +37,19 @@ class Compilation:
         arguments = {name: value for name, value in self.optimizer_arguments.items() if name not in without}
         return (
             self.optimizer,
-            _key(arguments),
-            _key(self.loss),
-            tuple(_key(metric) for metric in self.metrics),
-            _key(dict(self.extras)),
+            config_key(arguments),
+            config_key(self.loss),
+            tuple(config_key(metric) for metric in self.metrics),
+            config_key(dict(self.extras)),
         )
 
 
-def _key(value: Any) -> Hashable:
-    """Hashable stand-in for a value: equal for Keras objects of equal class and config."""
+def config_key(value: Any) -> Hashable:
+    """Return a hashable stand-in for a value: equal for Keras objects of equal class and config."""
     if isinstance(value, Mapping):
-        return tuple(sorted((name, _key(item)) for name, item in value.items()))
+        return tuple(sorted((name, config_key(item)) for name, item in value.items()))
     if isinstance(value, list | tuple):
-        return tuple(_key(item) for item in value)
+        return tuple(config_key(item) for item in value)
     if hasattr(value, "get_config") and not inspect.isclass(value):
         return (type(value), json.dumps(value.get_config(), sort_keys=True, default=repr))
     return value if isinstance(value, Hashable) else repr(value)

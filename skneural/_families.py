@@ -1,0 +1,384 @@
+"""What the ready-made families share: flat parameters -> a compiled network and its targets."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
+from typing import Any
+
+import keras
+import numpy as np
+
+from . import _engine
+from ._compiling import (
+    Compilation,
+    check_activation,
+    check_initializer,
+    config_key,
+    loss_name,
+    resolve_loss,
+    resolve_metrics,
+    resolve_optimizer,
+)
+from ._scikit_compat import Interval, StrOptions
+from ._seeds import seeded_global_generators
+from ._targets import ClassTargets, RegressionTargets, scaling_for
+from ._wrapper import KerasClassifier, KerasRegressor, NeuralEstimator, is_routed
+
+SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
+    "activation": [str, callable, list, tuple],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "batch_normalization": ["boolean"],
+    "l2": [Interval(Real, 0, None, closed="left")],
+    "learning_rate": [
+        Interval(Real, 0, None, closed="neither"),
+        keras.optimizers.schedules.LearningRateSchedule,
+    ],
+    "epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "shuffle": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "warm_start": ["boolean"],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+CLASSIFIER_CONSTRAINTS: Mapping[str, list[Any]] = {
+    "class_weight": [dict, list, StrOptions({"balanced"}), None],
+}
+
+# A flat parameter and the routed one that says the same.
+_SAME_MEANING = {
+    "learning_rate": "optimizer__learning_rate",
+    "epochs": "fit__epochs",
+    "batch_size": "fit__batch_size",
+    "shuffle": "fit__shuffle",
+    "verbose": "fit__verbose",
+    "optimizer": "compile__optimizer",
+    "loss": "compile__loss",
+    "metrics": "compile__metrics",
+}
+# Fields of an architecture that are inputs of the compiled program, and so tell architectures apart only by being zero.
+_NUMBERS = ("dropout", "l2")
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of a network: its loss, and how many outputs of which activation suit that."""
+
+    loss: Any
+    n_outputs: int
+    activation: str
+
+    @property
+    def gives_logits(self) -> bool:
+        """Whether the loss takes the outputs before their sigmoid or softmax."""
+        return bool(getattr(self.loss, "from_logits", False))
+
+
+def build_compiled(build: Callable[[Any], keras.Model], architecture: Any, compilation: Compilation) -> keras.Model:
+    """Build and compile a network; no global generator is left changed."""
+    with seeded_global_generators(0):
+        model = build(architecture)
+        compilation.apply(model)
+    return model
+
+
+class FamilyEstimator(NeuralEstimator):
+    """An estimator that builds its own network from flat parameters.
+
+    A family gives ``_architecture(head)`` and the function ``_build`` that makes a Keras model of what it returns.
+    """
+
+    _allows_nd = False
+    _build: Callable[[Any], keras.Model]
+
+    def _architecture(self, head: Head) -> Any:
+        """Return the architecture, a frozen dataclass, for this estimator's parameters and data."""
+        raise NotImplementedError
+
+    def _head(self) -> Head:
+        """Return the end of the network that the loss and the target ask for."""
+        raise NotImplementedError
+
+    def _store_routed(self, routed: Mapping[str, Any]) -> None:
+        """Keep the routed parameters of a constructor; any other name is an error."""
+        for name, value in routed.items():
+            if not is_routed(name):
+                nearest = difflib.get_close_matches(name, self._get_param_names(), n=1, cutoff=0.5)
+                hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+                raise TypeError(f"{type(self).__name__}() got an unexpected parameter {name!r}.{hint}")
+            setattr(self, name, value)
+
+    # --- checks -------------------------------------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        self._validate_params()
+        self._check_routed()
+        owner = type(self).__name__
+        check_initializer(owner, "kernel_initializer", self.kernel_initializer)
+        # Unknown optimizers and metrics are reported here, before anything is built.
+        self._optimizer()
+        self._resolved_metrics()
+
+    def _check_routed(self) -> None:
+        owner = type(self).__name__
+        if model_parameters := [name for name in vars(self) if name.startswith("model__")]:
+            raise ValueError(
+                f"{owner} has no model function that could take {model_parameters[0]!r}. "
+                "Its own parameters describe the network; for a model function use KerasClassifier or KerasRegressor."
+            )
+        defaults = inspect.signature(type(self)).parameters
+        for flat, routed in _SAME_MEANING.items():
+            if routed not in vars(self) or flat not in defaults:
+                continue
+            given, value = getattr(self, flat), getattr(self, routed)
+            if routed.startswith("compile__") or (given != defaults[flat].default and given != value):
+                raise ValueError(
+                    f"The parameters {flat!r} and {routed!r} of {owner} say the same thing. "
+                    f"Got {given!r} and {value!r}: give only {flat!r}."
+                )
+
+    def _activations(self, n_layers: int) -> tuple[Any, ...]:
+        """Return one activation per hidden layer."""
+        owner = type(self).__name__
+        activation = self.activation
+        listed = tuple(activation) if isinstance(activation, list | tuple) else (activation,) * n_layers
+        if len(listed) != n_layers:
+            raise ValueError(
+                f"The 'activation' parameter of {owner} must be one activation, or one per hidden layer. "
+                f"Got {len(listed)} for {n_layers} hidden layers."
+            )
+        for single in listed:
+            check_activation(owner, single)
+        return listed
+
+    # --- the network --------------------------------------------------------------------------------------------
+
+    def _optimizer(self) -> tuple[type, dict[str, Any]]:
+        """Class and arguments of the optimizer, the learning rate among them."""
+        owner = type(self).__name__
+        routed = self._routed("optimizer")
+        if isinstance(self.optimizer, keras.optimizers.Optimizer):
+            default = inspect.signature(type(self)).parameters["learning_rate"].default
+            if self.learning_rate != default:
+                raise ValueError(
+                    f"The 'learning_rate' parameter of {owner} conflicts with an optimizer that is ready and has a "
+                    f"learning rate of its own. Got {self.learning_rate!r}: give the optimizer by name or class."
+                )
+            return resolve_optimizer(owner, self.optimizer, routed)
+        return resolve_optimizer(owner, self.optimizer, {"learning_rate": self.learning_rate} | routed)
+
+    def _resolved_metrics(self) -> list[Any]:
+        return resolve_metrics(type(self).__name__, self.metrics, self._routed("metrics"))
+
+    def _resolved_loss(self, loss: Any) -> Any:
+        return resolve_loss(type(self).__name__, loss, self._routed("loss"))
+
+    def _blueprint(self) -> _engine.Blueprint:
+        """Describe the network so that the engine can share what it has built and compiled for its like."""
+        head = self._head()
+        architecture = self._architecture(head)
+        optimizer, arguments = self._optimizer()
+        compilation = Compilation(optimizer, arguments, head.loss, self._resolved_metrics(), self._routed("compile"))
+        rates = {
+            name: float(arguments[name])
+            for name in ("learning_rate", "weight_decay")
+            if isinstance(arguments.get(name), Real)
+        }
+        sizes = {name: float(getattr(architecture, name)) for name in _NUMBERS if getattr(architecture, name) > 0}
+        build = type(self)._build
+        key = (build, _structure_key(architecture), compilation.key(without=rates), tuple(sorted(rates)))
+        return _engine.Blueprint(
+            key, functools.partial(build_compiled, build, architecture, compilation), rates | sizes
+        )
+
+    def _build_network(self, seed: int) -> _engine.Network:
+        return _engine.Network.from_blueprint(self._blueprint(), seed)
+
+    def _check_kept_network(self) -> None:
+        blueprint = self._blueprint()
+        if self._network.blueprint is None or blueprint.key != self._network.blueprint.key:
+            raise ValueError(
+                f"{type(self).__name__} was to go on training the network of an earlier fit, but its parameters or the "
+                "classes now describe another network. Set warm_start=False, or use a new estimator."
+            )
+        self._network.update_numbers(blueprint.numbers)
+
+    def _merges_rows(self, network: _engine.Network) -> bool:
+        return not self.dropout and not self.batch_normalization
+
+    # --- one training run ---------------------------------------------------------------------------------------
+
+    def _validation_share(self) -> float:
+        return float(self.validation_fraction) if self.early_stopping else 0.0
+
+    def _early_stopping(self) -> _engine.EarlyStopping | None:
+        if not self.early_stopping:
+            return None
+        return _engine.EarlyStopping("val_loss", patience=self.n_iter_no_change, min_delta=self.tol)
+
+    def _batch_size(self, batch_size: Any, n_rows: int) -> int:
+        if batch_size == "auto":
+            return min(auto_batch_size(n_rows), n_rows)
+        return super()._batch_size(batch_size, n_rows)
+
+
+def auto_batch_size(n_rows: int) -> int:
+    """Return the batch size that ``batch_size="auto"`` stands for."""
+    return 200 if n_rows > 0 else 1
+
+
+def _structure_key(architecture: Any) -> Hashable:
+    """Every field of an architecture, but of a number only whether it is zero."""
+    return tuple(
+        (field.name, getattr(architecture, field.name) > 0)
+        if field.name in _NUMBERS
+        else (field.name, config_key(getattr(architecture, field.name)))
+        for field in fields(architecture)
+    )
+
+
+# Losses by what they can learn, in Keras's names.
+_TWO_CLASS_LOSSES = ("binary_crossentropy", "binary_focal_crossentropy")
+_CLASS_NUMBER_LOSSES = ("sparse_categorical_crossentropy",)
+_EXCLUSIVE_LOSSES = (
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
+    "categorical_hinge",
+    "kl_divergence",
+)
+_NO_PROBABILITY_LOSSES = (
+    "circle",
+    "cosine_similarity",
+    "ctc",
+    "dice",
+    "hinge",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "squared_hinge",
+    "tversky",
+)
+_CLASS_LOSSES = (
+    *_TWO_CLASS_LOSSES,
+    *_CLASS_NUMBER_LOSSES,
+    *_EXCLUSIVE_LOSSES,
+    "circle",
+    "ctc",
+    "dice",
+    "hinge",
+    "squared_hinge",
+    "tversky",
+)
+_POSITIVE_LOSSES = ("mean_squared_logarithmic_error", "poisson")
+
+
+class FamilyClassifier(FamilyEstimator, KerasClassifier):
+    """A classifier that builds its own network."""
+
+    @property
+    def target_encoder(self) -> ClassTargets:
+        """The transformer between labels and what the loss takes."""
+        name = loss_name(self.loss)
+        layout = "ordinal" if name == "auto" or name in _CLASS_NUMBER_LOSSES else "one-hot"
+        return ClassTargets(
+            layout=layout,
+            classes=getattr(self, "_all_classes", None),
+            exclusive_columns=name in _EXCLUSIVE_LOSSES,
+        )
+
+    def _fit_target_encoder(self, rows: Any) -> ClassTargets:
+        encoder: ClassTargets = super()._fit_target_encoder(rows)
+        self._check_loss(encoder)
+        if encoder.n_classes_ == 2 and loss_name(self.loss) not in _EXCLUSIVE_LOSSES:
+            encoder.set_params(layout="ordinal")
+        return encoder
+
+    def _check_loss(self, encoder: ClassTargets) -> None:
+        owner, name = type(self).__name__, loss_name(self.loss)
+        if name in _NO_PROBABILITY_LOSSES:
+            problem, remedy = "gives no class probabilities", "'auto'"
+        elif encoder.is_multilabel and name in (*_EXCLUSIVE_LOSSES, *_CLASS_NUMBER_LOSSES):
+            problem, remedy = "is for classes that exclude each other, but y is multilabel", "'binary_crossentropy'"
+        elif not encoder.is_multilabel and encoder.n_classes_ > 2 and name in _TWO_CLASS_LOSSES:
+            problem = f"is for two classes or multilabel y, but y has {encoder.n_classes_} classes"
+            remedy = "'sparse_categorical_crossentropy'"
+        else:
+            return
+        raise ValueError(
+            f"The 'loss' parameter of {owner} does not fit the target: {name!r} {problem}. Use {remedy} instead."
+        )
+
+    def _head(self) -> Head:
+        encoder: ClassTargets = self.target_encoder_
+        name = loss_name(self.loss)
+        exclusive = name in (*_EXCLUSIVE_LOSSES, *_CLASS_NUMBER_LOSSES)
+        one_output = encoder.target_type_ == "binary" and not exclusive
+        independent = one_output or encoder.is_multilabel
+        if name == "auto":
+            name = "binary_crossentropy" if independent else "sparse_categorical_crossentropy"
+            if encoder.target_type_ == "multiclass-onehot":
+                name = "categorical_crossentropy"
+            loss = self._resolved_loss(name)
+        else:
+            loss = self._resolved_loss(self.loss)
+        activation = "sigmoid" if independent else "softmax"
+        head = Head(loss, 1 if one_output else encoder.n_classes_, activation)
+        return replace(head, activation="linear") if head.gives_logits else head
+
+    def _build_network(self, seed: int) -> _engine.Network:
+        self._gives_logits = self._head().gives_logits
+        return super()._build_network(seed)
+
+
+class FamilyRegressor(FamilyEstimator, KerasRegressor):
+    """A regressor that builds its own network and scales y for it."""
+
+    @property
+    def target_encoder(self) -> RegressionTargets:
+        """The transformer between the user's units and those the network learns in."""
+        return RegressionTargets(scaling=scaling_for(self._loss_name()))
+
+    def _loss_name(self) -> str:
+        name = loss_name(self.loss)
+        return "mean_squared_error" if name == "auto" else name
+
+    def _fit_target_encoder(self, rows: Any) -> RegressionTargets:
+        owner, name = type(self).__name__, self._loss_name()
+        if name in _CLASS_LOSSES:
+            raise ValueError(
+                f"The 'loss' parameter of {owner} does not fit the target: {name!r} is for classes, but y is numeric. "
+                "Use 'mean_squared_error', 'mean_absolute_error' or 'huber' instead."
+            )
+        if name in _POSITIVE_LOSSES and rows.y.min() < 0:
+            raise ValueError(
+                f"The 'loss' parameter of {owner} does not fit the target: {name!r} needs y >= 0, but y has "
+                f"{rows.y.min():g}. Use 'mean_squared_error' instead."
+            )
+        encoder: RegressionTargets = super()._fit_target_encoder(rows)
+        return encoder
+
+    def _head(self) -> Head:
+        name = self._loss_name()
+        loss = self._resolved_loss(name if self.loss == "auto" else self.loss)
+        return Head(loss, int(self.n_outputs_), "softplus" if name in _POSITIVE_LOSSES else "linear")
+
+
+def check_sizes(owner: str, parameter: str, sizes: Any) -> tuple[int, ...]:
+    """Return layer sizes as a tuple of ints from an int or a sequence of them."""
+    listed = [sizes] if isinstance(sizes, Integral) else list(np.asarray(sizes, dtype=object).ravel())
+    for position, size in enumerate(listed):
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+            raise ValueError(
+                f"Each entry of the {parameter!r} parameter of {owner} must be an int in the range [1, inf). "
+                f"Got {size!r} at position {position}."
+            )
+    return tuple(int(size) for size in listed)

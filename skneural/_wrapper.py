@@ -1,0 +1,1119 @@
+"""scikeras's wrappers brought to today's scikit-learn: bring your own Keras model."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+
+import keras
+import numpy as np
+import scikeras.wrappers
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted
+
+from . import _engine
+from ._compiling import loss_name
+from ._scikit_compat import build_users_model, has_callbacks, keras_callbacks, users_compile_arguments
+from ._seeds import draw_seeds, seeded_global_generators
+from ._targets import ClassTargets, RegressionTargets, check_labels, check_values
+from ._validation import (
+    check_lengths,
+    drop_weightless_rows,
+    merge_equal_rows,
+    normalize_weights,
+    validate_rows,
+    validate_weights,
+)
+from .exceptions import InterruptedFitWarning
+
+_ROUTING_PREFIXES = ("model", "fit", "compile", "predict", "optimizer", "loss", "metrics", "callbacks", "score")
+# Arguments of keras.Model.fit that a training run has fields for; the others go to Keras's own fit.
+_SETTINGS_ARGUMENTS = (
+    "batch_size",
+    "epochs",
+    "initial_epoch",
+    "shuffle",
+    "validation_batch_size",
+    "verbose",
+)
+_KERAS_BATCH_SIZE = 32
+
+
+class _Rows(NamedTuple):
+    """Rows on their way to the network: X of shape (n, ...), y, and weights of shape (n,) or None."""
+
+    X: Any
+    y: NDArray[Any]
+    weights: NDArray[Any] | None
+
+    def take(self, rows: NDArray[np.intp]) -> _Rows:
+        return _Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    def as_data(self) -> _engine.Data:
+        return _engine.Data(self.X, self.y, normalize_weights(self.weights))
+
+
+class _Schedule(NamedTuple):
+    """How long one call trains, and from where."""
+
+    keeps_network: bool
+    epochs: int
+    initial_epoch: int
+    arguments: Mapping[str, Any]
+
+
+@contextmanager
+def _all_or_nothing(estimator: Any, *, trains_in_place: bool = False) -> Iterator[None]:
+    """Leave an estimator as it was when the block fails: one fitted before still predicts as before."""
+    before = vars(estimator).copy()
+    state = before["_network"].state if trains_in_place else None
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        if trains_in_place:
+            before["_network"].state = state
+        raise
+
+
+@functools.lru_cache
+def _signature_parameters(cls: type) -> tuple[str, ...]:
+    """Names of the constructor's parameters, sorted; ``**kwargs`` left out."""
+    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+    return tuple(sorted(p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD))
+
+
+def is_routed(name: str) -> bool:
+    """Whether a parameter's name sends it on, as ``optimizer__beta_1`` does."""
+    prefix, delimiter, _ = name.partition("__")
+    return bool(delimiter) and prefix in _ROUTING_PREFIXES
+
+
+class NeuralEstimator(CallbackSupportMixin):
+    """What every estimator shares: parameters, the path from data to a trained network, prediction.
+
+    It stands in front of scikeras's wrapper among the bases and replaces what broke there.
+    """
+
+    _allows_nd = True
+
+    # --- parameters ---------------------------------------------------------------------------------------------
+
+    def _get_param_names(self) -> list[str]:
+        extra = (name for name in vars(self) if is_routed(name))
+        return sorted({*_signature_parameters(type(self)), *extra, *getattr(self, "_user_params", ())})
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of this estimator, routed ones such as ``optimizer__beta_1`` among them.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name.
+
+        Returns
+        -------
+        self : estimator
+            The estimator itself.
+        """
+        for name, value in params.items():
+            if is_routed(name):
+                setattr(self, name, value)
+        BaseEstimator.set_params(self, **{name: value for name, value in params.items() if not is_routed(name)})
+        return self
+
+    def _routed(self, prefix: str) -> dict[str, Any]:
+        """Parameters named ``prefix__*``, by the rest of their names."""
+        start = prefix + "__"
+        return {name.removeprefix(start): value for name, value in vars(self).items() if name.startswith(start)}
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return str(BaseEstimator.__repr__(self, N_CHAR_MAX=N_CHAR_MAX))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_network")
+
+    # --- the network --------------------------------------------------------------------------------------------
+
+    @property
+    def model_(self) -> keras.Model:
+        """The Keras model, compiled, with the weights and the optimizer state of now."""
+        return self._fitted_network().model
+
+    def _fitted_network(self) -> _engine.Network:
+        if "_network" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} has no 'model_' before fit or initialize.")
+        network: _engine.Network = vars(self)["_network"]
+        return network
+
+    @property
+    def initialized_(self) -> bool:
+        """Whether there is a network: after ``fit``, ``partial_fit`` or ``initialize``."""
+        return "_network" in vars(self)
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The training loss of each epoch."""
+        if "history_" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} has no 'loss_curve_' before fit.")
+        return list(vars(self)["history_"]["loss"])
+
+    def summary(self) -> None:
+        """Print the network's layers, output shapes and parameter counts."""
+        check_is_fitted(self)
+        self.model_.summary()
+
+    def _build_network(self, seed: int) -> _engine.Network:
+        """Build the user's model, compiled, with initial weights that follow from ``seed``."""
+        with seeded_global_generators(seed):
+            model = build_users_model(self)
+        if model is self.model:
+            # A ready model is a parameter, and a fit leaves parameters as they are.
+            model = _engine.Network.from_model(model).snapshot().model
+        if not model.compiled:
+            model.compile(**users_compile_arguments(self))
+        self._check_users_model(model)
+        return _engine.Network.from_model(model)
+
+    def _check_users_model(self, model: keras.Model) -> None:
+        owner = type(self).__name__
+        if not getattr(model, "loss", None):
+            raise ValueError(
+                f"{owner} has no loss to train with. Give loss=..., or compile the model in its function."
+            )
+        given: Any = getattr(self, "loss", None)
+        if isinstance(given, str) and isinstance(model.loss, str | keras.losses.Loss):
+            got = loss_name(model.loss)
+            if loss_name(given) != got:
+                raise ValueError(
+                    f"The 'loss' parameter of {owner} is {given!r}, but the model was compiled with {got!r}. "
+                    "Give it in one place, or pass compile_kwargs['loss'] on to compile."
+                )
+        if len(model.outputs) != 1:
+            raise ValueError(f"{owner} needs a model with one output. Got one with {len(model.outputs)} outputs.")
+
+    def _merges_rows(self, network: _engine.Network) -> bool:
+        """Whether training in one batch gives the same when equal rows are merged: no layer draws or keeps statistics."""
+        return not network.model.non_trainable_variables
+
+    # --- fit ----------------------------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: _Schedule) -> None:
+        """Run one training from the user's data to a trained network, or leave everything as it was."""
+        with _all_or_nothing(self, trains_in_place=schedule.keeps_network):
+            self._fit_under_callbacks(X, y, sample_weight, validation, schedule)
+
+    @with_callbacks
+    def _fit_under_callbacks(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: _Schedule
+    ) -> None:
+        self._check_parameters()
+        rows = self._validate(X, y, sample_weight, reset=not schedule.keeps_network)
+        if schedule.keeps_network:
+            self._check_kept_network()
+        else:
+            self._prepare(rows)
+        train, held_out = self._split(self._encode(rows), rows.y, validation)
+        settings = self._settings(train, held_out, schedule)
+        if settings.batch_size >= len(train.y) and self._merges_rows(self._network):
+            train = _Rows(*merge_equal_rows(*train))
+        with self._scikit_callbacks(settings, X, y, sample_weight) as settings:
+            result = _engine.fit(
+                self._network, train.as_data(), None if held_out is None else held_out.as_data(), settings
+            )
+        self._record(result, settings)
+
+    def _check_parameters(self) -> None:
+        """Raise for a parameter that is out of range or unknown."""
+
+    def _check_kept_network(self) -> None:
+        """Bring the network of an earlier fit up to date with the parameters, or raise where that cannot be."""
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> _Rows:
+        """Arrays from what the user gave, class weights multiplied in."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        X = validate_rows(self, X, reset=reset, allow_nd=self._allows_nd)
+        y = self._validate_y(y)
+        check_lengths(X, y)
+        weights = validate_weights(sample_weight, X.shape[0])
+        class_weights = self._class_weights(y)
+        if class_weights is not None:
+            weights = class_weights if weights is None else weights * class_weights
+        return _Rows(X, y, weights)
+
+    def _validate_y(self, y: Any) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def _class_weights(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        """Weights of shape (n,) that the classes give to the rows."""
+        return None
+
+    def _prepare(self, rows: _Rows) -> None:
+        """Learn what y means and build a network for it; what an earlier fit has learned is forgotten."""
+        for name in [name for name in vars(self) if name.endswith("_") and not name.endswith("__")]:
+            if name not in ("n_features_in_", "feature_names_in_"):
+                delattr(self, name)
+        self._seeds = draw_seeds(self.random_state)
+        self.X_shape_, self.X_dtype_ = rows.X.shape, rows.X.dtype
+        self.y_dtype_, self.y_ndim_ = rows.y.dtype, rows.y.ndim
+        self.target_encoder_ = self._fit_target_encoder(rows)
+        vars(self).update(getattr(self.target_encoder_, "get_metadata", dict)())
+        self.feature_encoder_ = self.feature_encoder.fit(rows.X)
+        vars(self).update(getattr(self.feature_encoder_, "get_metadata", dict)())
+        self._network = self._build_network(self._seeds.weights)
+
+    def _fit_target_encoder(self, rows: _Rows) -> Any:
+        encoder = self.target_encoder
+        if isinstance(encoder, ClassTargets | RegressionTargets):
+            return encoder.fit(rows.y, rows.weights)
+        return encoder.fit(rows.y)
+
+    def _encode(self, rows: _Rows) -> _Rows:
+        """Rows as the network takes them, those of weight zero left out."""
+        encoded = _Rows(self._encode_features(rows.X), self.target_encoder_.transform(rows.y), rows.weights)
+        return _Rows(*drop_weightless_rows(*encoded))
+
+    def _encode_features(self, X: Any) -> Any:
+        encoder: Any = self.feature_encoder_
+        if isinstance(encoder, FunctionTransformer) and encoder.func is None:
+            return X
+        return encoder.transform(X)
+
+    def _split(
+        self, rows: _Rows, y: NDArray[Any], validation: tuple[Any, Any, Any]
+    ) -> tuple[_Rows, _Rows | None]:
+        """Rows to train on and rows to be judged on: the user's own, a share split off, or none."""
+        X_val, y_val, weights_val = validation
+        if (X_val is None) != (y_val is None):
+            missing = "y_val" if y_val is None else "X_val"
+            raise ValueError(f"{type(self).__name__}.fit needs X_val and y_val together. {missing} is missing.")
+        if X_val is not None:
+            return rows, self._encode(self._validate(X_val, y_val, weights_val, reset=False))
+        fraction = self._validation_share()
+        if not fraction:
+            return rows, None
+        train, held_out = split_rows(self._strata(rows.y), len(rows.y), fraction, self._seeds.split)
+        return rows.take(train), rows.take(held_out)
+
+    def _validation_share(self) -> float:
+        """Fraction of the rows to split off for validation."""
+        raise NotImplementedError
+
+    def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        """Group of each row of encoded y, shape (n,), whose shares a split keeps; None for any split."""
+        return None
+
+    # --- one training run ---------------------------------------------------------------------------------------
+
+    def _settings(self, train: _Rows, held_out: _Rows | None, schedule: _Schedule) -> _engine.Settings:
+        arguments = self._fit_arguments() | dict(schedule.arguments)
+        rest = {name: value for name, value in arguments.items() if name not in _SETTINGS_ARGUMENTS}
+        callbacks, _ = keras_callbacks(self)
+        return _engine.Settings(
+            epochs=schedule.epochs,
+            batch_size=self._batch_size(arguments.get("batch_size"), len(train.y)),
+            seed=self._seeds.order,
+            shuffle=bool(arguments.get("shuffle", True)),
+            initial_epoch=schedule.initial_epoch,
+            validation_batch_size=self._validation_batch_size(arguments.get("validation_batch_size"), held_out),
+            early_stopping=self._early_stopping(),
+            callbacks=tuple(callbacks),
+            verbose=int(arguments.get("verbose", 0)),
+            keras_fit_arguments=rest,
+        )
+
+    def _fit_arguments(self) -> dict[str, Any]:
+        """Arguments for ``keras.Model.fit`` from parameters: those routed with ``fit__`` win."""
+        flat = {name: getattr(self, name) for name in _SETTINGS_ARGUMENTS if hasattr(self, name)}
+        routed = {name: value for name, value in self._routed("fit").items() if not name.startswith("callbacks")}
+        self._check_fit_arguments(routed, prefix="fit__")
+        return flat | routed
+
+    def _check_fit_arguments(self, arguments: Mapping[str, Any], prefix: str = "") -> None:
+        known = [name for name in inspect.signature(keras.Model.fit).parameters if name not in _NOT_FOR_FIT]
+        for name in arguments:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f" Did you mean {prefix + nearest[0]!r}?" if nearest else f" Known: {', '.join(known)}."
+                raise TypeError(f"{type(self).__name__}.fit got an unexpected argument {prefix + name!r}.{hint}")
+
+    def _batch_size(self, batch_size: int | None, n_rows: int) -> int:
+        if batch_size is None:
+            return min(_KERAS_BATCH_SIZE, n_rows)
+        return n_rows if batch_size == -1 else min(int(batch_size), n_rows)
+
+    def _validation_batch_size(self, batch_size: int | None, held_out: _Rows | None) -> int | None:
+        return len(held_out.y) if batch_size == -1 and held_out is not None else batch_size
+
+    def _early_stopping(self) -> _engine.EarlyStopping | None:
+        return None
+
+    @contextmanager
+    def _scikit_callbacks(
+        self, settings: _engine.Settings, X: Any, y: Any, sample_weight: Any
+    ) -> Iterator[_engine.Settings]:
+        """Let scikit-learn's callbacks see the fit as a task with one subtask per epoch."""
+        context = self._init_callback_context(max_subtasks=settings.epochs)
+        if not has_callbacks(self):
+            yield settings
+            return
+        seen = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
+        context.call_on_fit_task_begin(estimator=self, **seen)
+        epochs = _EpochTasks(self, context, seen)
+        yield dataclasses.replace(settings, on_epoch_begin=epochs.begin, on_epoch_end=epochs.end)
+        context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **seen)
+
+    def _record(self, result: _engine.Result, settings: _engine.Settings) -> None:
+        """Keep what a training run has left, behind what earlier runs left when it goes on from them."""
+        earlier: dict[str, list[float]] = getattr(self, "history_", {}) if settings.initial_epoch else {}
+        self.history_ = joined_histories(earlier, result.history)
+        self.n_iter_ = len(self.history_["loss"])
+        self.engine_ = result.way
+        if result.best_epoch is not None:
+            self.best_epoch_ = result.best_epoch + 1
+        for callback in settings.callbacks:
+            callback.set_model(None)
+        if result.stopped_by == "interrupt":
+            warnings.warn(
+                f"The fit was interrupted in epoch {settings.initial_epoch + result.n_epochs + 1}. "
+                "The best weights so far are kept.",
+                InterruptedFitWarning,
+                stacklevel=6,
+            )
+
+    # --- public methods -----------------------------------------------------------------------------------------
+
+    def initialize(self, X: Any, y: Any) -> Self:
+        """Build the network for data of this shape without training it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows like those to come.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+
+        Returns
+        -------
+        self : estimator
+            The estimator itself, ready to predict.
+        """
+        with _all_or_nothing(self):
+            self._check_parameters()
+            self._prepare(self._validate(X, y, None, reset=True))
+        return self
+
+    def _fit_from(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], arguments: dict[str, Any]
+    ) -> Self:
+        """Train for ``epochs``, from a new network unless ``warm_start`` keeps the old one."""
+        arguments, validation = self._with_validation_data(arguments, validation)
+        self._check_fit_arguments(arguments)
+        epochs = arguments.pop("epochs", None)
+        schedule = _Schedule(
+            keeps_network=bool(self.warm_start) and self.initialized_,
+            epochs=int(self._fit_arguments().get("epochs", 1) if epochs is None else epochs),
+            initial_epoch=int(arguments.pop("initial_epoch", 0)),
+            arguments=arguments,
+        )
+        self._fit(X, y, sample_weight, validation, schedule)
+        return self
+
+    def _with_validation_data(
+        self, arguments: dict[str, Any], validation: tuple[Any, Any, Any]
+    ) -> tuple[dict[str, Any], tuple[Any, Any, Any]]:
+        """Take Keras's ``validation_data`` as X_val, y_val and sample_weight_val."""
+        if arguments.get("validation_data") is None:
+            return {name: value for name, value in arguments.items() if name != "validation_data"}, validation
+        given = tuple(arguments["validation_data"])
+        rest = {name: value for name, value in arguments.items() if name != "validation_data"}
+        return rest, (given[0], given[1], given[2] if len(given) > 2 else None)
+
+    def _partial_fit_from(self, X: Any, y: Any, sample_weight: Any, arguments: dict[str, Any]) -> Self:
+        """Train for one more epoch."""
+        for name in ("epochs", "initial_epoch"):
+            if name in arguments:
+                raise TypeError(f"{type(self).__name__}.partial_fit trains for one epoch and takes no {name!r}.")
+        self._check_fit_arguments(arguments)
+        schedule = _Schedule(self.initialized_, epochs=1, initial_epoch=self.current_epoch, arguments=arguments)
+        self._fit(X, y, sample_weight, (None, None, None), schedule)
+        return self
+
+    @property
+    def current_epoch(self) -> int:
+        """The number of epochs that the history holds."""
+        return len(getattr(self, "history_", {}).get("loss", ()))
+
+    def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+        """Outputs of the network, shape (n, n_outputs)."""
+        check_is_fitted(self)
+        X = self._encode_features(validate_rows(self, X, reset=False, allow_nd=self._allows_nd))
+        arguments = self._routed("predict") | kwargs
+        arguments.setdefault("batch_size", getattr(self, "batch_size", None))
+        batch_size = arguments.pop("batch_size")
+        if not isinstance(batch_size, int) or batch_size == -1:
+            batch_size = None
+        if arguments.get("verbose") in (0, "auto"):
+            del arguments["verbose"]
+        if arguments:
+            _, callbacks = keras_callbacks(self)
+            arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
+            outputs: NDArray[np.float32] = self.model_.predict(
+                X, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
+            )
+            return outputs
+        return _engine.predict(self._network, X, batch_size)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean accuracy of a classifier or the R2 of a regressor.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows to be judged on.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their true targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Accuracy in [0, 1], or R2, at most 1.
+        """
+        return float(self.scorer(y, self.predict(X), sample_weight=sample_weight, **self._routed("score")))
+
+    def _tags(self, kind: str, **specific: Any) -> Tags:
+        """Return all tags: scikeras's base order keeps those of scikit-learn's mixins from being inherited."""
+        return Tags(
+            estimator_type=kind,
+            target_tags=TargetTags(required=True, multi_output=kind == "regressor"),
+            transformer_tags=None,
+            input_tags=InputTags(sparse=True, three_d_array=self._allows_nd),
+            **specific,
+        )
+
+
+_NOT_FOR_FIT = ("self", "x", "y", "sample_weight", "callbacks", "class_weight", "validation_split")
+
+
+class _EpochTasks:
+    """The epochs of a fit as scikit-learn's callbacks see them."""
+
+    def __init__(self, estimator: NeuralEstimator, context: CallbackContext, seen: Mapping[str, Any]) -> None:
+        self._estimator = estimator
+        self._context = context
+        self._seen = seen
+        self._task: CallbackContext | None = None
+
+    def begin(self, epoch: int) -> None:
+        """Open the epoch's task."""
+        self._task = self._context.subcontext(task_name="epoch")
+        self._task.call_on_fit_task_begin(estimator=self._estimator, **self._seen)
+
+    def end(self, epoch: int, logs: Mapping[str, float]) -> bool:
+        """Close the epoch's task; true when a callback asks to stop."""
+        assert self._task is not None
+        return bool(
+            self._task.call_on_fit_task_end(
+                estimator=self._estimator, reconstruction_attributes=self._fitted_attributes, **self._seen
+            )
+        )
+
+    def _fitted_attributes(self) -> dict[str, Any]:
+        return {"_network": self._estimator._fitted_network().snapshot()}
+
+
+def split_rows(
+    strata: NDArray[Any] | None, n_rows: int, fraction: float, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row numbers to train on and to be judged on, stratified where each stratum has rows for both."""
+    n_held_out = max(1, round(fraction * n_rows))
+    if n_rows - n_held_out < 1:
+        raise ValueError(
+            f"Splitting off {fraction:g} of {n_rows} rows for validation leaves none to train on. "
+            "Give more rows, a smaller fraction, or X_val and y_val."
+        )
+    splitter = ShuffleSplit
+    if strata is not None:
+        sizes = np.unique(strata, return_counts=True)[1]
+        if sizes.min() >= 2 and n_held_out >= len(sizes) <= n_rows - n_held_out:
+            splitter = StratifiedShuffleSplit
+    groups = np.zeros(n_rows) if strata is None else strata
+    train, held_out = next(splitter(1, test_size=n_held_out, random_state=seed).split(groups, groups))
+    return np.sort(train), np.sort(held_out)
+
+
+def joined_histories(
+    earlier: Mapping[str, list[float]], later: Mapping[str, list[float]]
+) -> dict[str, list[float]]:
+    """One history of two runs; a value that one of them lacks is NaN."""
+    n_earlier = len(earlier.get("loss", ()))
+    n_later = len(later["loss"])
+    return {
+        name: list(earlier.get(name, [np.nan] * n_earlier)) + list(later.get(name, [np.nan] * n_later))
+        for name in [*earlier, *(name for name in later if name not in earlier)]
+    }
+
+
+class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
+    """A Keras model of your own as a scikit-learn classifier.
+
+    It trains the model that ``model`` makes by minimising the mean over the rows of w_i * loss(y_i, f(x_i)), where w_i
+    is the product of sample and class weight, scaled to a mean of one.
+
+    Parameters
+    ----------
+    model : callable or keras.Model, default=None
+        A function that returns a Keras model, compiled or not, or a ready model, which is copied. The function may take
+        ``meta`` (a dict with ``n_features_in_``, ``X_shape_``, ``n_classes_``, ``n_outputs_``, ``target_type_`` ...),
+        ``compile_kwargs``, ``params``, and any parameter given as ``model__name`` or as a keyword here.
+    build_fn : callable or keras.Model, default=None
+        The old name of ``model``.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the network of the last fit.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
+        time.
+    optimizer : str, keras.optimizers.Optimizer or class, default="rmsprop"
+        Used where the model is not compiled yet. ``optimizer__learning_rate`` and the like go to its constructor.
+    loss : str, keras.losses.Loss, class or callable, default=None
+        Likewise. ``loss__name`` goes to its constructor.
+    metrics : list, default=None
+        Likewise.
+    batch_size : int, default=None
+        Rows per step. None means 32 and -1 all rows.
+    validation_batch_size : int, default=None
+        Rows per step of validation; None means ``batch_size``.
+    verbose : int, default=0
+        1 shows Keras's progress bar, 2 one line per epoch.
+    callbacks : list, dict, keras.callbacks.Callback or class, default=None
+        Keras callbacks; ``callbacks__name`` goes to the constructors of classes among them.
+    validation_split : float, default=0.0
+        Fraction of the rows split off for validation, stratified and drawn with ``random_state``.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    run_eagerly : bool, default=False
+        Train step by step in Python, for debugging. Used where the model is not compiled yet.
+    epochs : int, default=1
+        Passes over the rows.
+    class_weight : dict, "balanced" or list of dict, default=None
+        Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with
+        the keys 0 and 1 per column.
+    **kwargs : dict
+        Parameters of the model function, and routed parameters (``model__``, ``optimizer__``, ``loss__``,
+        ``metrics__``, ``callbacks__``, ``compile__``, ``fit__``, ``predict__``).
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        The trained model.
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; for multilabel y the column numbers.
+    n_classes_ : int
+        The number of classes.
+    n_outputs_ : int
+        1, or for multilabel y the number of columns.
+    n_features_in_ : int
+        The number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names of type str.
+    history_ : dict of str to list of float
+        Loss and metrics of each epoch, those of validation behind ``val_``.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    n_iter_ : int
+        The number of epochs trained.
+    engine_ : {"compiled", "keras"}
+        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
+    target_encoder_, feature_encoder_ : transformers
+        From y and X to what the network takes.
+
+    See Also
+    --------
+    DenseNetClassifier : A network of dense layers that needs no model function.
+    KerasRegressor : The same for numbers instead of classes.
+
+    References
+    ----------
+    A. Garcia Badaracco and the SciKeras developers, SciKeras 0.13, https://adriangb.com/scikeras.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from sklearn.datasets import load_iris
+    >>> from skneural import KerasClassifier
+    >>> def build(meta, hidden=16):
+    ...     return keras.Sequential([
+    ...         keras.Input((meta["n_features_in_"],)),
+    ...         keras.layers.Dense(hidden, activation="relu"),
+    ...         keras.layers.Dense(meta["n_classes_"], activation="softmax"),
+    ...     ])
+    >>> X, y = load_iris(return_X_y=True)
+    >>> classifier = KerasClassifier(
+    ...     build, loss="sparse_categorical_crossentropy", optimizer="adam", epochs=50, random_state=0
+    ... )
+    >>> classifier.fit(X, y).predict_proba(X[:1]).shape
+    (1, 3)
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        build_fn: Any = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        batch_size: int | None = None,
+        validation_batch_size: int | None = None,
+        verbose: int = 0,
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        run_eagerly: bool = False,
+        epochs: int = 1,
+        class_weight: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            model=model,
+            build_fn=build_fn,
+            warm_start=warm_start,
+            random_state=random_state,
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            batch_size=batch_size,
+            validation_batch_size=validation_batch_size,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            run_eagerly=run_eagerly,
+            epochs=epochs,
+            class_weight=class_weight,
+            **kwargs,
+        )
+
+    def __sklearn_tags__(self) -> Tags:
+        return self._tags("classifier", classifier_tags=ClassifierTags(multi_label=True), regressor_tags=None)
+
+    @property
+    def target_encoder(self) -> Any:
+        """The transformer of y; a subclass may return another one with scikeras's protocol."""
+        return ClassTargets(classes=getattr(self, "_all_classes", None))
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Train a network on (X, y).
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to learn from.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels of any type, or an indicator matrix.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, of which only the ratios count. A weight of zero equals the row left out.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Rows for validation; without them a share of X may be split off.
+        **kwargs : dict
+            Arguments of ``keras.Model.fit`` for this call.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For data or parameters that cannot be trained on; an earlier fit stays as it was.
+        TrainingDivergedError
+            When the loss becomes NaN or infinite.
+        """
+        if not (self.warm_start and self.initialized_):
+            self._all_classes = None
+        return self._fit_from(X, y, sample_weight, (X_val, y_val, sample_weight_val), kwargs)
+
+    def initialize(self, X: Any, y: Any) -> Self:
+        """Build the network for data of this shape without training it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows like those to come.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their labels, each class among them.
+
+        Returns
+        -------
+        self : estimator
+            The estimator itself, ready to predict.
+        """
+        self._all_classes = None
+        return super().initialize(X, y)
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **kwargs: Any
+    ) -> Self:
+        """Train for one more epoch on (X, y), going on from the present weights and optimizer state.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to learn from.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels there will ever be, needed in the first call where y lacks some.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        **kwargs : dict
+            Arguments of ``keras.Model.fit`` for this call.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+        """
+        if not self.initialized_:
+            self._all_classes = classes
+        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
+            raise ValueError(
+                f"classes={np.unique(np.asarray(classes)).tolist()} is not the same as in the first call: "
+                f"{self.classes_.tolist()}."
+            )
+        return self._partial_fit_from(X, y, sample_weight, kwargs)
+
+    def predict(self, X: Any, **kwargs: Any) -> NDArray[Any]:
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to classify.
+        **kwargs : dict
+            Arguments of ``keras.Model.predict``.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels as in fit.
+        """
+        labels: NDArray[Any] = self.target_encoder_.inverse_transform(self._outputs(X, kwargs))
+        return labels
+
+    def predict_proba(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to classify.
+        **kwargs : dict
+            Arguments of ``keras.Model.predict``.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``. Each row sums to one, except for multilabel y, where each column is the
+            probability of one label.
+        """
+        outputs = self._outputs(X, kwargs)
+        probabilities: NDArray[np.float32] = self.target_encoder_.inverse_transform(outputs, return_proba=True)
+        return probabilities
+
+    def _outputs(self, X: Any, arguments: dict[str, Any]) -> NDArray[np.float32]:
+        """Outputs of the network as probabilities, shape (n, n_outputs)."""
+        outputs = self._predict_raw(X, **arguments)
+        if not self._gives_logits:
+            return outputs
+        activation = keras.ops.sigmoid if outputs.shape[-1] == 1 or self._is_multilabel() else keras.ops.softmax
+        return np.asarray(activation(outputs))
+
+    def _is_multilabel(self) -> bool:
+        return bool(getattr(self.target_encoder_, "is_multilabel", False))
+
+    def _validate_y(self, y: Any) -> NDArray[Any]:
+        if not isinstance(self.target_encoder, ClassTargets):
+            return np.asarray(y)
+        known = self.classes_ if self.initialized_ and "classes_" in vars(self) else getattr(self, "_all_classes", None)
+        return check_labels(y, known)[0]
+
+    def _class_weights(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        if self.class_weight is None:
+            return None
+        weights: NDArray[Any] = compute_sample_weight(self.class_weight, y)
+        return weights
+
+    def _validation_share(self) -> float:
+        return float(self.validation_split)
+
+    def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        if self._is_multilabel():
+            return None
+        return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
+
+    def _build_network(self, seed: int) -> _engine.Network:
+        network = super()._build_network(seed)
+        if isinstance(self.target_encoder_, ClassTargets):
+            self.target_encoder_.set_params(layout=_layout_for(network.model))
+        self._gives_logits = bool(getattr(network.model.loss, "from_logits", False))
+        return network
+
+
+def _layout_for(model: keras.Model) -> str:
+    """How the loss of a user's model wants classes: Keras's own take indicators, but for those named ``sparse_*``."""
+    name = loss_name(model.loss)
+    n_outputs = model.output_shape[-1]
+    is_users_own = not hasattr(keras.losses, name) and not isinstance(model.loss, keras.losses.Loss | str)
+    return "ordinal" if name.startswith("sparse_") or n_outputs == 1 or is_users_own else "one-hot"
+
+
+class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
+    """A Keras model of your own as a scikit-learn regressor.
+
+    It trains the model that ``model`` makes by minimising the mean over the rows of w_i * loss(y_i, f(x_i)), with the
+    sample weights w_i scaled to a mean of one. The model sees y as it is given.
+
+    Parameters
+    ----------
+    model : callable or keras.Model, default=None
+        A function that returns a Keras model, compiled or not, or a ready model, which is copied. The function may take
+        ``meta`` (a dict with ``n_features_in_``, ``X_shape_``, ``n_outputs_``, ``target_type_`` ...),
+        ``compile_kwargs``, ``params``, and any parameter given as ``model__name`` or as a keyword here.
+    build_fn : callable or keras.Model, default=None
+        The old name of ``model``.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the network of the last fit.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
+        time.
+    optimizer : str, keras.optimizers.Optimizer or class, default="rmsprop"
+        Used where the model is not compiled yet. ``optimizer__learning_rate`` and the like go to its constructor.
+    loss : str, keras.losses.Loss, class or callable, default=None
+        Likewise. ``loss__name`` goes to its constructor.
+    metrics : list, default=None
+        Likewise.
+    batch_size : int, default=None
+        Rows per step. None means 32 and -1 all rows.
+    validation_batch_size : int, default=None
+        Rows per step of validation; None means ``batch_size``.
+    verbose : int, default=0
+        1 shows Keras's progress bar, 2 one line per epoch.
+    callbacks : list, dict, keras.callbacks.Callback or class, default=None
+        Keras callbacks; ``callbacks__name`` goes to the constructors of classes among them.
+    validation_split : float, default=0.0
+        Fraction of the rows split off for validation, drawn with ``random_state``.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    run_eagerly : bool, default=False
+        Train step by step in Python, for debugging. Used where the model is not compiled yet.
+    epochs : int, default=1
+        Passes over the rows.
+    **kwargs : dict
+        Parameters of the model function, and routed parameters (``model__``, ``optimizer__``, ``loss__``,
+        ``metrics__``, ``callbacks__``, ``compile__``, ``fit__``, ``predict__``).
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        The trained model.
+    n_outputs_ : int
+        The number of columns of y.
+    n_features_in_ : int
+        The number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names of type str.
+    history_ : dict of str to list of float
+        Loss and metrics of each epoch, those of validation behind ``val_``.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    n_iter_ : int
+        The number of epochs trained.
+    engine_ : {"compiled", "keras"}
+        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
+    target_encoder_, feature_encoder_ : transformers
+        From y and X to what the network takes.
+
+    See Also
+    --------
+    DenseNetRegressor : A network of dense layers that needs no model function and scales y itself.
+    KerasClassifier : The same for classes instead of numbers.
+
+    References
+    ----------
+    A. Garcia Badaracco and the SciKeras developers, SciKeras 0.13, https://adriangb.com/scikeras.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import numpy as np
+    >>> from skneural import KerasRegressor
+    >>> def build(meta):
+    ...     return keras.Sequential([keras.Input((meta["n_features_in_"],)), keras.layers.Dense(1)])
+    >>> X = np.linspace(-1, 1, 64).reshape(-1, 1)
+    >>> regressor = KerasRegressor(build, loss="mse", optimizer="adam", optimizer__learning_rate=0.1,
+    ...                            epochs=100, random_state=0)
+    >>> bool(abs(regressor.fit(X, 3 * X[:, 0]).predict([[0.5]])[0] - 1.5) < 0.01)
+    True
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        build_fn: Any = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        batch_size: int | None = None,
+        validation_batch_size: int | None = None,
+        verbose: int = 0,
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        run_eagerly: bool = False,
+        epochs: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            model=model,
+            build_fn=build_fn,
+            warm_start=warm_start,
+            random_state=random_state,
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            batch_size=batch_size,
+            validation_batch_size=validation_batch_size,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            run_eagerly=run_eagerly,
+            epochs=epochs,
+            **kwargs,
+        )
+
+    def __sklearn_tags__(self) -> Tags:
+        return self._tags("regressor", regressor_tags=RegressorTags(), classifier_tags=None)
+
+    @property
+    def target_encoder(self) -> Any:
+        """The transformer of y; a subclass may return another one with scikeras's protocol."""
+        return RegressionTargets(scaling=None)
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Train a network on (X, y).
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to learn from.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, of which only the ratios count. A weight of zero equals the row left out.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Rows for validation; without them a share of X may be split off.
+        **kwargs : dict
+            Arguments of ``keras.Model.fit`` for this call.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For data or parameters that cannot be trained on; an earlier fit stays as it was.
+        TrainingDivergedError
+            When the loss becomes NaN or infinite.
+        """
+        return self._fit_from(X, y, sample_weight, (X_val, y_val, sample_weight_val), kwargs)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, **kwargs: Any) -> Self:
+        """Train for one more epoch on (X, y), going on from the present weights and optimizer state.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to learn from.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        **kwargs : dict
+            Arguments of ``keras.Model.fit`` for this call.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+        """
+        return self._partial_fit_from(X, y, sample_weight, kwargs)
+
+    def predict(self, X: Any, **kwargs: Any) -> NDArray[np.float64]:
+        """Return the prediction for each row.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to predict for.
+        **kwargs : dict
+            Arguments of ``keras.Model.predict``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions in the units of y.
+        """
+        values: NDArray[np.float64] = self.target_encoder_.inverse_transform(self._predict_raw(X, **kwargs))
+        return values
+
+    def _validate_y(self, y: Any) -> NDArray[Any]:
+        if not isinstance(self.target_encoder, RegressionTargets):
+            return np.asarray(y)
+        return check_values(y)
+
+    def _validation_share(self) -> float:
+        return float(self.validation_split)
