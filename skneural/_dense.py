@@ -204,7 +204,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
-        self._store_routed(routed)
+        self._store_further(routed)
 
 
 class DenseNetRegressor(_DenseNet, FamilyRegressor):
@@ -360,4 +360,4 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
-        self._store_routed(routed)
+        self._store_further(routed)

@@ -27,7 +27,7 @@ from ._compiling import (
 from ._scikit_compat import Interval, StrOptions
 from ._seeds import seeded_global_generators
 from ._targets import ClassTargets, RegressionTargets, scaling_for
-from ._wrapper import KerasClassifier, KerasRegressor, NeuralEstimator, is_routed
+from ._wrapper import KerasClassifier, KerasRegressor, NeuralEstimator, is_routed, signature_parameters
 
 SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
     "activation": [str, callable, list, tuple],
@@ -107,14 +107,12 @@ class FamilyEstimator(NeuralEstimator):
         """Return the end of the network that the loss and the target ask for."""
         raise NotImplementedError
 
-    def _store_routed(self, routed: Mapping[str, Any]) -> None:
-        """Keep the routed parameters of a constructor; any other name is an error."""
-        for name, value in routed.items():
-            if not is_routed(name):
-                nearest = difflib.get_close_matches(name, self._get_param_names(), n=1, cutoff=0.5)
-                hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-                raise TypeError(f"{type(self).__name__}() got an unexpected parameter {name!r}.{hint}")
+    def _store_further(self, further: Mapping[str, Any]) -> None:
+        """Keep the routed parameters of a constructor, and unknown ones, which ``fit`` reports."""
+        for name, value in further.items():
             setattr(self, name, value)
+        if unknown := {name for name in further if not is_routed(name)}:
+            self._user_params = unknown
 
     # --- checks -------------------------------------------------------------------------------------------------
 
@@ -129,6 +127,10 @@ class FamilyEstimator(NeuralEstimator):
 
     def _check_routed(self) -> None:
         owner = type(self).__name__
+        for name in getattr(self, "_user_params", ()):
+            nearest = difflib.get_close_matches(name, signature_parameters(type(self)), n=1, cutoff=0.5)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise TypeError(f"{owner} has no parameter {name!r}.{hint}")
         if model_parameters := [name for name in vars(self) if name.startswith("model__")]:
             raise ValueError(
                 f"{owner} has no model function that could take {model_parameters[0]!r}. "

@@ -90,7 +90,7 @@ def _all_or_nothing(estimator: Any, *, trains_in_place: bool = False) -> Iterato
 
 
 @functools.lru_cache
-def _signature_parameters(cls: type) -> tuple[str, ...]:
+def signature_parameters(cls: type) -> tuple[str, ...]:
     """Names of the constructor's parameters, sorted; ``**kwargs`` left out."""
     parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     return tuple(sorted(p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD))
@@ -114,7 +114,7 @@ class NeuralEstimator(CallbackSupportMixin):
 
     def _get_param_names(self) -> list[str]:
         extra = (name for name in vars(self) if is_routed(name))
-        return sorted({*_signature_parameters(type(self)), *extra, *getattr(self, "_user_params", ())})
+        return sorted({*signature_parameters(type(self)), *extra, *getattr(self, "_user_params", ())})
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters of this estimator, routed ones such as ``optimizer__beta_1`` among them.
@@ -826,7 +826,8 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         labels : ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels as in fit.
         """
-        labels: NDArray[Any] = self.target_encoder_.inverse_transform(self._outputs(X, kwargs))
+        outputs = self._outputs(X, kwargs)
+        labels: NDArray[Any] = self.target_encoder_.inverse_transform(outputs)
         return labels
 
     def predict_proba(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
@@ -1107,7 +1108,8 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions in the units of y.
         """
-        values: NDArray[np.float64] = self.target_encoder_.inverse_transform(self._predict_raw(X, **kwargs))
+        outputs = self._predict_raw(X, **kwargs)
+        values: NDArray[np.float64] = self.target_encoder_.inverse_transform(outputs)
         return values
 
     def _validate_y(self, y: Any) -> NDArray[Any]:
