@@ -204,7 +204,7 @@ _NOT_ACTIVATIONS = ("get", "serialize", "deserialize")
 
 def _check_arguments(owner: str, parameter: str, target: type, arguments: Mapping[str, Any]) -> None:
     """Raise unless the class takes each of the routed arguments."""
-    accepted = [name for name in inspect.signature(target.__init__).parameters if name not in ("self", "kwargs")]
+    accepted = [name for name in inspect.signature(target).parameters if name != "kwargs"]
     for name in arguments:
         if name.split("__")[0] not in accepted:
             nearest = difflib.get_close_matches(name, accepted, n=1, cutoff=0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 from ._architectures import DenseArchitecture, build_dense
 from ._families import (
@@ -17,7 +17,10 @@ from ._families import (
 )
 from ._scikit_compat import Interval
 
-_DENSE_CONSTRAINTS = {**SHARED_CONSTRAINTS, "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")]}
+_DENSE_CONSTRAINTS = {
+    **SHARED_CONSTRAINTS,
+    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+}
 
 
 class _DenseNet(FamilyEstimator):
@@ -43,8 +46,8 @@ class _DenseNet(FamilyEstimator):
 class DenseNetClassifier(_DenseNet, FamilyClassifier):
     """A network of dense layers that classifies.
 
-    It minimises the mean over the rows of w_i * loss(y_i, f(x_i)) plus l2 times the sum of squared kernel weights, where
-    f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the cross-entropy in
+    It minimises the mean over the rows of w_i * loss(y_i, f(x_i)) plus l2 times the sum of squared kernel weights,
+    where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the cross-entropy in
     nats, and w_i is the product of sample and class weight, scaled to a mean of one.
 
     Parameters
@@ -52,8 +55,8 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer; ``()`` makes a linear model.
     activation : str, callable or sequence of them, default="relu"
-        Activation of the hidden layers, one for all or one per layer: "relu", "sigmoid", "tanh", "softmax", or any other
-        of Keras's.
+        Activation of the hidden layers, one for all or one per layer: "relu", "sigmoid", "tanh", "softmax", or any
+        other of Keras's.
     dropout : float, default=0.0
         Fraction in [0, 1) of each hidden layer's outputs that is dropped in a training step.
     batch_normalization : bool, default=False
@@ -80,10 +83,11 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with the
         keys 0 and 1 per column. They multiply with ``sample_weight``.
     early_stopping : bool, default=False
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to keep
-        the weights of the best epoch.
+        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
+        keep the weights of the best epoch.
     validation_fraction : float, default=0.1
-        Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with ``X_val``.
+        Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with
+        ``X_val``.
     n_iter_no_change : int, default=10
         Epochs without improvement before ``early_stopping`` stops.
     tol : float, default=1e-4
@@ -153,7 +157,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     True
     """
 
-    _parameter_constraints = {**_DENSE_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+    _parameter_constraints: ClassVar = {**_DENSE_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
         self,
@@ -210,17 +214,17 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
 class DenseNetRegressor(_DenseNet, FamilyRegressor):
     """A network of dense layers that predicts numbers.
 
-    It minimises the mean over the rows of w_i * loss(z_i, f(x_i)) plus l2 times the sum of squared kernel weights, where
-    z = (y - mean(y)) / std(y) for each output, and w_i is the sample weight, scaled to a mean of one. Predictions are in
-    the units of y.
+    It minimises the mean over the rows of w_i * loss(z_i, f(x_i)) plus l2 times the sum of squared kernel weights,
+    where z = (y - mean(y)) / std(y) for each output, and w_i is the sample weight, scaled to a mean of one. Predictions
+    are in the units of y.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer; ``()`` makes a linear model.
     activation : str, callable or sequence of them, default="relu"
-        Activation of the hidden layers, one for all or one per layer: "relu", "sigmoid", "tanh", "softmax", or any other
-        of Keras's.
+        Activation of the hidden layers, one for all or one per layer: "relu", "sigmoid", "tanh", "softmax", or any
+        other of Keras's.
     dropout : float, default=0.0
         Fraction in [0, 1) of each hidden layer's outputs that is dropped in a training step.
     batch_normalization : bool, default=False
@@ -244,8 +248,8 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
     early_stopping : bool, default=False
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to keep
-        the weights of the best epoch.
+        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
+        keep the weights of the best epoch.
     validation_fraction : float, default=0.1
         Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
     n_iter_no_change : int, default=10
@@ -311,7 +315,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
     True
     """
 
-    _parameter_constraints = _DENSE_CONSTRAINTS
+    _parameter_constraints: ClassVar = _DENSE_CONSTRAINTS
 
     def __init__(
         self,

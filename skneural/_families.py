@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -128,7 +128,7 @@ class FamilyEstimator(NeuralEstimator):
     def _check_routed(self) -> None:
         owner = type(self).__name__
         for name in getattr(self, "_user_params", ()):
-            nearest = difflib.get_close_matches(name, signature_parameters(type(self)), n=1, cutoff=0.5)
+            nearest = difflib.get_close_matches(name, signature_parameters(cast(Any, type(self))), n=1, cutoff=0.5)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
             raise TypeError(f"{owner} has no parameter {name!r}.{hint}")
         if model_parameters := [name for name in vars(self) if name.startswith("model__")]:
@@ -189,12 +189,14 @@ class FamilyEstimator(NeuralEstimator):
         architecture = self._architecture(head)
         optimizer, arguments = self._optimizer()
         compilation = Compilation(optimizer, arguments, head.loss, self._resolved_metrics(), self._routed("compile"))
-        rates = {
+        rates: dict[Any, float] = {
             name: float(arguments[name])
             for name in ("learning_rate", "weight_decay")
             if isinstance(arguments.get(name), Real)
         }
-        sizes = {name: float(getattr(architecture, name)) for name in _NUMBERS if getattr(architecture, name) > 0}
+        sizes: dict[Any, float] = {
+            name: float(getattr(architecture, name)) for name in _NUMBERS if getattr(architecture, name) > 0
+        }
         build = type(self)._build
         key = (build, _structure_key(architecture), compilation.key(without=rates), tuple(sorted(rates)))
         return _engine.Blueprint(

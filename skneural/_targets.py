@@ -163,7 +163,7 @@ _SIGNED_LOSSES = ("poisson", "mean_squared_logarithmic_error", "mean_absolute_pe
 
 
 class RegressionTargets(TransformerMixin, BaseEstimator):
-    """Targets in the user's units <-> targets that a network learns well.
+    r"""Targets in the user's units <-> targets that a network learns well.
 
     Parameters
     ----------

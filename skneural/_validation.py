@@ -57,8 +57,10 @@ def _first_string_column(X: Any) -> tuple[Any, str] | None:
     return None
 
 
-def validate_weights(sample_weight: ArrayLike | None, n_rows: int, *, name: str = "sample_weight") -> NDArray[Any] | None:
-    """Return weights of shape (n_rows,) as float64, or None; raise unless they are finite, not negative, not all zero."""
+def validate_weights(
+    sample_weight: ArrayLike | None, n_rows: int, *, name: str = "sample_weight"
+) -> NDArray[Any] | None:
+    """Return weights of shape (n_rows,) as float64, or None; raise unless finite, not negative and not all zero."""
     if sample_weight is None:
         return None
     weights = np.asarray(check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, copy=True))

@@ -9,7 +9,7 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import keras
 import numpy as np
@@ -90,9 +90,9 @@ def _all_or_nothing(estimator: Any, *, trains_in_place: bool = False) -> Iterato
 
 
 @functools.lru_cache
-def signature_parameters(cls: type) -> tuple[str, ...]:
+def signature_parameters(cls: Any) -> tuple[str, ...]:
     """Names of the constructor's parameters, sorted; ``**kwargs`` left out."""
-    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+    parameters = inspect.signature(cls.__init__).parameters.values()
     return tuple(sorted(p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD))
 
 
@@ -114,7 +114,7 @@ class NeuralEstimator(CallbackSupportMixin):
 
     def _get_param_names(self) -> list[str]:
         extra = (name for name in vars(self) if is_routed(name))
-        return sorted({*signature_parameters(type(self)), *extra, *getattr(self, "_user_params", ())})
+        return sorted({*signature_parameters(cast(Any, type(self))), *extra, *getattr(self, "_user_params", ())})
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters of this estimator, routed ones such as ``optimizer__beta_1`` among them.
@@ -191,9 +191,7 @@ class NeuralEstimator(CallbackSupportMixin):
     def _check_users_model(self, model: keras.Model) -> None:
         owner = type(self).__name__
         if not getattr(model, "loss", None):
-            raise ValueError(
-                f"{owner} has no loss to train with. Give loss=..., or compile the model in its function."
-            )
+            raise ValueError(f"{owner} has no loss to train with. Give loss=..., or compile the model in its function.")
         given: Any = getattr(self, "loss", None)
         if isinstance(given, str) and isinstance(model.loss, str | keras.losses.Loss):
             got = loss_name(model.loss)
@@ -206,7 +204,7 @@ class NeuralEstimator(CallbackSupportMixin):
             raise ValueError(f"{owner} needs a model with one output. Got one with {len(model.outputs)} outputs.")
 
     def _merges_rows(self, network: _engine.Network) -> bool:
-        """Whether training in one batch gives the same when equal rows are merged: no layer draws or keeps statistics."""
+        """Whether equal rows may be merged in training with one batch: no layer draws or keeps statistics of rows."""
         return not network.model.non_trainable_variables
 
     # --- fit ----------------------------------------------------------------------------------------------------
@@ -271,10 +269,15 @@ class NeuralEstimator(CallbackSupportMixin):
         self.X_shape_, self.X_dtype_ = rows.X.shape, rows.X.dtype
         self.y_dtype_, self.y_ndim_ = rows.y.dtype, rows.y.ndim
         self.target_encoder_ = self._fit_target_encoder(rows)
-        vars(self).update(getattr(self.target_encoder_, "get_metadata", dict)())
+        self._take_over_metadata(self.target_encoder_)
         self.feature_encoder_ = self.feature_encoder.fit(rows.X)
-        vars(self).update(getattr(self.feature_encoder_, "get_metadata", dict)())
+        self._take_over_metadata(self.feature_encoder_)
         self._network = self._build_network(self._seeds.weights)
+
+    def _take_over_metadata(self, encoder: Any) -> None:
+        """Make what an encoder tells of the data attributes of the estimator, as scikeras does."""
+        for name, value in getattr(encoder, "get_metadata", dict)().items():
+            setattr(self, name, value)
 
     def _fit_target_encoder(self, rows: _Rows) -> Any:
         encoder = self.target_encoder
@@ -293,9 +296,7 @@ class NeuralEstimator(CallbackSupportMixin):
             return X
         return encoder.transform(X)
 
-    def _split(
-        self, rows: _Rows, y: NDArray[Any], validation: tuple[Any, Any, Any]
-    ) -> tuple[_Rows, _Rows | None]:
+    def _split(self, rows: _Rows, y: NDArray[Any], validation: tuple[Any, Any, Any]) -> tuple[_Rows, _Rows | None]:
         """Rows to train on and rows to be judged on: the user's own, a share split off, or none."""
         X_val, y_val, weights_val = validation
         if (X_val is None) != (y_val is None):
@@ -558,9 +559,7 @@ def split_rows(
     return np.sort(train), np.sort(held_out)
 
 
-def joined_histories(
-    earlier: Mapping[str, list[float]], later: Mapping[str, list[float]]
-) -> dict[str, list[float]]:
+def joined_histories(earlier: Mapping[str, list[float]], later: Mapping[str, list[float]]) -> dict[str, list[float]]:
     """One history of two runs; a value that one of them lacks is NaN."""
     n_earlier = len(earlier.get("loss", ()))
     n_later = len(later["loss"])
@@ -779,9 +778,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         self._all_classes = None
         return super().initialize(X, y)
 
-    def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **kwargs: Any
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
         """Train for one more epoch on (X, y), going on from the present weights and optimizer state.
 
         Parameters
