@@ -1,0 +1,89 @@
+"""Contract: scikit-learn's own checks hold for every estimator, and each counts as what it is."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+from sklearn.base import is_classifier, is_regressor
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
+
+
+def build_users_network(meta):
+    """Two dense layers for whatever target the checks bring."""
+    if "n_classes_" not in meta:
+        n_outputs, activation, loss = meta["n_outputs_"], "linear", "mse"
+    elif meta["target_type_"] == "multilabel-indicator":
+        n_outputs, activation, loss = meta["n_outputs_"], "sigmoid", "binary_crossentropy"
+    else:
+        n_outputs, activation, loss = meta["n_classes_"], "softmax", "sparse_categorical_crossentropy"
+    model = keras.Sequential(
+        [
+            keras.Input((meta["n_features_in_"],)),
+            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dense(n_outputs, activation=activation),
+        ]
+    )
+    model.compile(loss=loss, optimizer=keras.optimizers.Adam(0.01))
+    return model
+
+
+CLASSIFIERS = [DenseNetClassifier(epochs=30), KerasClassifier(build_users_network, epochs=30, batch_size=64)]
+REGRESSORS = [DenseNetRegressor(epochs=30), KerasRegressor(build_users_network, epochs=30, batch_size=64)]
+
+
+def _name(estimator):
+    return type(estimator).__name__
+
+
+def _expected_failures(estimator):
+    return {
+        "check_mixin_order": (
+            "scikeras puts ClassifierMixin and RegressorMixin behind BaseEstimator, and no subclass can reorder that"
+        )
+    }
+
+
+@pytest.mark.slow
+# Many checks train so briefly, or on so odd data, that scikit-learn's warnings about it are their subject.
+@pytest.mark.filterwarnings("default")
+@parametrize_with_checks([*CLASSIFIERS, *REGRESSORS], expected_failed_checks=_expected_failures, xfail_strict=True)
+def test_scikit_learn_check_passes(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=_name)
+def test_classifier_counts_as_classifier(estimator):
+    assert is_classifier(estimator)
+    assert not is_regressor(estimator)
+    tags = get_tags(estimator)
+    assert tags.classifier_tags.multi_class
+    assert tags.classifier_tags.multi_label
+    assert tags.regressor_tags is None
+    assert tags.target_tags.required
+
+
+@pytest.mark.parametrize("estimator", REGRESSORS, ids=_name)
+def test_regressor_counts_as_regressor(estimator):
+    assert is_regressor(estimator)
+    assert not is_classifier(estimator)
+    tags = get_tags(estimator)
+    assert tags.classifier_tags is None
+    assert tags.target_tags.required
+    assert tags.target_tags.multi_output
+
+
+@pytest.mark.parametrize("estimator", [*CLASSIFIERS, *REGRESSORS], ids=_name)
+def test_no_tag_excuses_an_estimator_from_checks(estimator):
+    tags = get_tags(estimator)
+    assert not tags.no_validation
+    assert not tags.non_deterministic
+    assert not tags._skip_test
+    assert not tags.requires_fit or hasattr(estimator, "fit")
+    specific = tags.classifier_tags or tags.regressor_tags
+    assert not specific.poor_score
+    assert tags.input_tags.sparse
+    assert tags.input_tags.two_d_array
+    assert not tags.input_tags.allow_nan
