@@ -1,7 +1,8 @@
 """Search for a network that reads handwritten digits, and report how well the best one does.
 
-Run it with ``make digits``. The images are 1797 of 8 x 8 pixels that scikit-learn brings along. Every network of a small
-grid is trained on stratified folds, the best one is cross-validated, and two figures show its mistakes and its training.
+Run it with ``make digits``. The images are the 1797 of 8 x 8 pixels that scikit-learn brings along. Every network of a
+small grid is trained on stratified folds, the best one is cross-validated, and two figures show its mistakes and its
+training.
 """
 
 from __future__ import annotations
