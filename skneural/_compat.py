@@ -6,10 +6,11 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import keras
+import keras
+from keras.src.optimizers.base_optimizer import BaseOptimizer
+from keras.src.saving.keras_saveable import KerasSaveable
 
 _PYTHON_RANDOM = threading.RLock()
 
@@ -43,7 +44,124 @@ def reduce_model(model: keras.Model) -> tuple[Any, ...]:
     Keras 3.15, ``KerasSaveable.__reduce__``; importing scikeras replaces the method on ``keras.Model`` by one that
     registers classes globally and refuses Lambda layers when it loads.
     """
-    from keras.src.saving.keras_saveable import KerasSaveable
-
     reduced: tuple[Any, ...] = KerasSaveable.__reduce__(model)
     return reduced
+
+
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """Give the arguments of ``compile`` as the user passed them, objects and functions included.
+
+    Keras 3.15, ``Trainer._compile_config``: the public ``get_compile_config`` serialises them, which a function
+    defined inside another does not survive.
+    """
+    return dict(model._compile_config.config)
+
+
+def compiled_metrics(model: keras.Model) -> keras.metrics.Metric | None:
+    """Give the container of the metrics that were passed to ``compile``.
+
+    Keras 3.15, ``Trainer._compile_metrics``: the public ``Model.metrics`` mixes it with the loss and the layers' own.
+    """
+    return model._compile_metrics
+
+
+def is_built(metric: keras.metrics.Metric) -> bool:
+    """Tell whether a metric has its variables; some make them when they first see data (Keras 3.15)."""
+    return bool(getattr(metric, "_built", True))
+
+
+def wrapped_function(metric: keras.metrics.Metric) -> Any:
+    """Give the function that a metric averages, None for a metric of another kind (Keras 3.15)."""
+    return getattr(metric, "_fn", None)
+
+
+def is_overridden(callback: keras.callbacks.Callback, method: str) -> bool:
+    """Tell whether a callback defines a hook itself.
+
+    Keras 3.15 marks the empty hooks of ``Callback`` with ``_is_default``.
+    """
+    return not getattr(getattr(callback, method), "_is_default", False)
+
+
+def clear_losses(model: keras.Model) -> None:
+    """Forget the identities of losses that layers added in an earlier trace (Keras 3.15, ``Layer._clear_losses``)."""
+    model._clear_losses()
+
+
+def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Give an optimizer's moving averages of the weights, empty unless ``use_ema`` (Keras 3.15)."""
+    return list(optimizer._model_variables_moving_average) if optimizer.use_ema else []
+
+
+def leaves_weights_out(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Tell whether ``exclude_from_weight_decay`` was called, which no config tells (Keras 3.15)."""
+    return bool(
+        getattr(optimizer, "_exclude_from_weight_decay", None)
+        or getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    )
+
+
+def replace_moments(layer: keras.layers.BatchNormalization, moments: Any) -> None:
+    """Let a batch normalisation layer compute mean and variance with ``moments(inputs, mask)`` (Keras 3.15).
+
+    ``BatchNormalization._moments`` is the only place where rows meet; the public mask argument adds an epsilon to the
+    row count and loses the axis of a single feature.
+    """
+    layer._moments = moments
+
+
+class _StatelessOptimizer(keras.optimizers.Optimizer):
+    """The methods that Keras's TensorFlow optimizers override for ``tf.distribute``, taken back from their base.
+
+    Keras 3.15, https://github.com/keras-team/keras/blob/v3.15.1/keras/src/backend/tensorflow/optimizer.py. It can go
+    when ``stateless_apply`` works on TensorFlow.
+    """
+
+    stateless_apply = BaseOptimizer.stateless_apply
+    assign = BaseOptimizer.assign
+    assign_add = BaseOptimizer.assign_add
+    assign_sub = BaseOptimizer.assign_sub
+    _var_key = BaseOptimizer._var_key
+    _apply_weight_decay = BaseOptimizer._apply_weight_decay
+    _backend_update_step = BaseOptimizer._backend_update_step
+
+    def _backend_apply_gradients(self, grads: list[Any], trainable_variables: list[Any]) -> None:
+        """Update without conditional assignments, which a stateless scope cannot follow (as Keras does for JAX)."""
+        steps = self.gradient_accumulation_steps
+        if steps:
+            self._apply_accumulated(grads, trainable_variables, steps)
+        else:
+            self._update(grads, trainable_variables)
+        if self.use_ema:
+            self._update_model_variables_moving_average(self._trainable_variables)
+            if self.ema_overwrite_frequency:
+                overwrites = keras.ops.equal((self.iterations + 1) % self.ema_overwrite_frequency, 0)
+                for variable, average in zip(
+                    self._trainable_variables, self._model_variables_moving_average, strict=True
+                ):
+                    variable.assign(keras.ops.where(overwrites, average.value, variable.value))
+
+    def _update(self, grads: list[Any], trainable_variables: list[Any]) -> None:
+        grads = self._clip_gradients(grads)
+        self._apply_weight_decay(trainable_variables)
+        self._backend_update_step(grads, trainable_variables, self.learning_rate)
+
+    def _apply_accumulated(self, grads: list[Any], trainable_variables: list[Any], steps: int) -> None:
+        is_update = keras.ops.equal((self._iterations + 1) % steps, 0)
+        sums = [self._accumulated_gradients[self._get_variable_index(variable)] for variable in trainable_variables]
+        totals = [gradient + total.value for gradient, total in zip(grads, sums, strict=True)]
+        variables = [*trainable_variables, *self.variables]
+        before = [variable.value for variable in variables]
+        self._update([total / steps for total in totals], trainable_variables)
+        for variable, old in zip(variables, before, strict=True):
+            variable.assign(keras.ops.where(is_update, variable.value, old))
+        for variable, total in zip(sums, totals, strict=True):
+            variable.assign(keras.ops.where(is_update, keras.ops.zeros_like(total), total))
+
+
+def stateless_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Make an optimizer of the same configuration whose ``stateless_apply`` works on TensorFlow."""
+    base = type(optimizer)
+    # Behind the optimizer's own class, whose overrides stay, and before the base classes.
+    stateless: Any = type(f"Stateless{base.__name__}", (base, _StatelessOptimizer), {})
+    return stateless.from_config(optimizer.get_config())

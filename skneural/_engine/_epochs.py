@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Generic, Literal, TypeVar
 
+import numpy as np
+
 from skneural.exceptions import TrainingDivergedError
 
 from ._records import EarlyStopping, Settings
@@ -38,7 +40,8 @@ class EpochJudge(Generic[Weights]):
             raise TrainingDivergedError(epoch + 1, float(logs["loss"]))
         self.n_epochs += 1
         for name, value in logs.items():
-            self.history.setdefault(name, []).append(float(value))
+            # A metric with a value per class stays an array.
+            self.history.setdefault(name, []).append(float(value) if np.ndim(value) == 0 else value)
         hook = self._settings.on_epoch_end
         if hook is not None and hook(epoch, logs):
             self.stopped_by = "callback"

@@ -67,7 +67,6 @@ def fit_with_keras(
     """Train a network with Keras's own ``fit``; the order of the rows is that of the compiled programs."""
     model = network.model
     arguments = dict(settings.keras_fit_arguments)
-    train, validation = _split_off(train, validation, arguments.pop("validation_split", 0.0))
     dtype = input_dtype(model)
     batches = _Batches(train, settings.batch_size, dtype, settings)
     if validation is not None:
@@ -108,15 +107,3 @@ def input_dtype(model: keras.Model) -> str:
     if getattr(model, "inputs", None):
         return str(model.inputs[0].dtype)
     return "float32"
-
-
-def _split_off(train: Data, validation: Data | None, fraction: float) -> tuple[Data, Data | None]:
-    """Keras's ``validation_split``: the last rows, before any shuffling."""
-    if validation is not None or not fraction:
-        return train, validation
-    n_train = int(train.n_rows * (1.0 - fraction))
-    parts = [
-        Data(train.X[rows], train.y[rows], None if train.sample_weight is None else train.sample_weight[rows])
-        for rows in (slice(None, n_train), slice(n_train, None))
-    ]
-    return parts[0], parts[1]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from skneural._compat import reduce_model, untouched_python_random
 
-from ._numbers import apply_numbers
-from ._templates import Template, build_model, template_of
+from ._architecture import architecture_key, copy_of
+from ._numbers import apply_numbers, number_slots
+from ._rows import target_dtype
+from ._template import Template, build_model, kept_template
 
 if TYPE_CHECKING:
     from ._records import Blueprint
@@ -30,7 +33,10 @@ class State:
 
     @classmethod
     def of_model(cls, model: keras.Model) -> State:
+        """Copy the values of a built model."""
         optimizer = model.optimizer
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(model.trainable_variables)
         return cls(
             [variable.value.numpy() for variable in model.variables],
             [variable.value.numpy() for variable in optimizer.variables] if optimizer is not None else [],
@@ -81,7 +87,7 @@ class Network:
     @classmethod
     def from_blueprint(cls, blueprint: Blueprint, seed: int) -> Network:
         """Draw the first weights of a blueprint's architecture from ``seed``, without building a model."""
-        template = template_of(blueprint)
+        template = _template_of(blueprint)
         state = State(template.initial_weights.draw(seed), list(template.optimizer_values))
         network = cls(blueprint, {}, state)
         network.update_numbers(blueprint.numbers)
@@ -113,15 +119,37 @@ class Network:
             return function(*arguments)
 
     @property
-    def template(self) -> Template:
-        """The kept template of this network's blueprint."""
-        assert self.blueprint is not None
-        return template_of(self.blueprint)
+    def any_model(self) -> keras.Model:
+        """A model of this architecture: the network's own where there is one, else the engine's."""
+        return _template_of(self.blueprint).model if self._model is None and self.blueprint is not None else self.model
 
-    @property
-    def numbers(self) -> dict[Any, float]:
-        """The blueprint's numbers as they stand now."""
-        return dict(self._numbers)
+    def build_for(self, row_shape: tuple[int, ...]) -> None:
+        """Build a model that has not seen any data yet."""
+        if self._model is not None and not self._model.built:
+            with untouched_python_random():
+                self._model.build((None, *row_shape))
+
+    def program_template(self, y: NDArray[Any]) -> Template:
+        """Give the engine's own model of this architecture, prepared for targets like y."""
+        key: Hashable
+        if self.blueprint is not None:
+            key, build = ("blueprint", self.blueprint.key), partial(build_model, self.blueprint)
+        else:
+            key, build = ("model", architecture_key(self.model)), partial(copy_of, self.model)
+        y_shape = y.shape[1:]
+        template = kept_template(key, build)
+        if template.y_shape not in (None, y_shape):
+            template = kept_template((key, y_shape), build)
+        if template.y_shape is None:
+            template.prepare(y_shape, str(np.dtype(target_dtype(y))))
+        return template
+
+    def program_numbers(self, template: Template) -> NDArray[np.float32]:
+        """Give the numbers that a program of the template takes as inputs, in the template's order."""
+        if self.blueprint is None:
+            return np.array([slot.read() for slot in number_slots(self.model)], np.float32)
+        numbers = zip(template.number_kinds, template.built_numbers, strict=True)
+        return np.array([self._numbers.get(kind, built) for kind, built in numbers], np.float32)
 
     @property
     def state(self) -> State:
@@ -144,8 +172,8 @@ class Network:
         with self._lock:
             if self._model is not None or self.blueprint is None:
                 return [weight.value.numpy() for weight in self.model.weights]
-            variables = self.state.variables
-            return [variables[index].copy() for index in self.template.weight_indices]
+            variables, template = self.state.variables, _template_of(self.blueprint)
+            return [variables[index].copy() for index in template.weight_indices]
 
     def update_numbers(self, numbers: Mapping[Any, float]) -> None:
         """Set the learning rate and its like for the training to come."""
@@ -153,8 +181,8 @@ class Network:
             self._numbers.update(numbers)
             if self._model is not None:
                 apply_numbers(self._model, numbers)
-            elif self._state is not None and "learning_rate" in numbers:
-                index = self.template.learning_rate_index
+            elif self.blueprint is not None and self._state is not None and "learning_rate" in numbers:
+                index = _template_of(self.blueprint).learning_rate_index
                 if index is not None:
                     present = self._state.optimizer[index]
                     self._state.optimizer[index] = np.asarray(numbers["learning_rate"], present.dtype)
@@ -178,3 +206,8 @@ class Network:
 
     def __setstate__(self, stored: dict[str, Any]) -> None:
         Network.__init__(self, stored["blueprint"], stored["numbers"], stored["state"], None, stored["pickled_model"])
+
+
+def _template_of(blueprint: Blueprint) -> Template:
+    """Give the kept template of the blueprint's key, built if there is none."""
+    return kept_template(("blueprint", blueprint.key), partial(build_model, blueprint))

@@ -30,5 +30,5 @@ def dense_rows(X: NDArray[Any] | sparse.csr_array, rows: slice | NDArray[np.intp
 
 
 def target_dtype(y: NDArray[Any]) -> DTypeLike:
-    """Tell the dtype in which targets reach the loss: integers stay what they are, all else becomes float32."""
-    return y.dtype if np.issubdtype(y.dtype, np.integer) else np.float32
+    """Tell the dtype in which targets reach the loss: int32 for whole numbers, float32 for all else."""
+    return np.int32 if np.issubdtype(y.dtype, np.integer) else np.float32

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
+from ._compilable import why_not_model, why_not_settings
+from ._compiled_fit import CannotCompileError, fit_compiled
 from ._keras_fit import fit_with_keras
 from ._network import Network
 from ._records import Data, Result, Settings
+
+_logger = logging.getLogger("skneural")
 
 
 def fit(network: Network, train: Data, validation: Data | None, settings: Settings) -> Result:
@@ -15,4 +22,28 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
     TrainingDivergedError
         When the loss of an epoch is NaN or infinite.
     """
-    return fit_with_keras(network, train, validation, settings, "the compiled engine is not there yet")
+    train, validation, settings = _split_off(train, validation, settings)
+    network.build_for(train.X.shape[1:])
+    why_keras = why_not_settings(settings) or why_not_model(network.any_model)
+    if why_keras is None:
+        try:
+            return fit_compiled(network, train, validation, settings)
+        except CannotCompileError as error:
+            why_keras = str(error)
+    _logger.info("Training goes through Keras's own fit: %s.", why_keras)
+    return fit_with_keras(network, train, validation, settings, why_keras)
+
+
+def _split_off(train: Data, validation: Data | None, settings: Settings) -> tuple[Data, Data | None, Settings]:
+    """Do what Keras's ``validation_split`` does: the last rows, before any shuffling."""
+    arguments = dict(settings.keras_fit_arguments)
+    fraction = arguments.pop("validation_split", 0.0)
+    settings = replace(settings, keras_fit_arguments=arguments)
+    if validation is not None or not fraction:
+        return train, validation, settings
+    n_train = int(train.n_rows * (1.0 - fraction))
+    parts = [
+        Data(train.X[rows], train.y[rows], None if train.sample_weight is None else train.sample_weight[rows])
+        for rows in (slice(None, n_train), slice(n_train, None))
+    ]
+    return parts[0], parts[1], settings

@@ -1,0 +1,86 @@
+"""The caller's hooks and Keras callbacks around epochs that run elsewhere."""
+
+from __future__ import annotations
+
+import keras
+
+from ._network import Network, State
+from ._records import Settings
+
+
+class _Collector(keras.callbacks.Callback):
+    """Takes the logs of an epoch with what the callbacks before it have added."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.logs = dict(logs or {})
+
+
+class LiveCallbacks:
+    """Keras callbacks see a model with the weights of the moment; what they change in it, training goes on from.
+
+    Without Keras callbacks no model is built.
+    """
+
+    def __init__(self, network: Network, settings: Settings, n_batches: int) -> None:
+        self._network = network
+        self._settings = settings
+        self._model = network.model if settings.callbacks else None
+        self._list = None
+        self._collector = _Collector()
+        if settings.callbacks or settings.verbose:
+            self._list = keras.callbacks.CallbackList(
+                [*settings.callbacks, self._collector],
+                add_progbar=settings.verbose != 0,
+                model=self._model,
+                verbose=settings.verbose,
+                epochs=settings.initial_epoch + settings.epochs,
+                steps=n_batches,
+            )
+
+    @property
+    def ask_to_stop(self) -> bool:
+        """Whether a Keras callback has set ``model.stop_training``."""
+        return self._model is not None and bool(self._model.stop_training)
+
+    def on_train_begin(self) -> None:
+        if self._model is not None:
+            self._model.stop_training = False
+        if self._list is not None:
+            self._list.on_train_begin()
+
+    def publish(self, state: State) -> None:
+        """Show the state to whoever looks at the network during training."""
+        if self._model is not None or self._settings.on_epoch_begin or self._settings.on_epoch_end:
+            self._network.state = state
+
+    def on_epoch_begin(self, epoch: int, state: State) -> State:
+        if self._list is not None:
+            self._list.on_epoch_begin(epoch)
+        if self._settings.on_epoch_begin is not None:
+            self._settings.on_epoch_begin(epoch)
+        return self._read(state)
+
+    def on_test_begin(self, state: State) -> State:
+        if self._list is not None:
+            self._list.on_test_begin()
+        return self._read(state)
+
+    def on_test_end(self, logs: dict[str, float]) -> None:
+        if self._list is not None:
+            self._list.on_test_end({name[4:]: value for name, value in logs.items() if name.startswith("val_")})
+
+    def on_epoch_end(self, epoch: int, state: State, logs: dict[str, float]) -> tuple[State, dict[str, float]]:
+        """Give the state and the logs as the callbacks left them."""
+        if self._list is None:
+            return state, logs
+        self._list.on_epoch_end(epoch, logs)
+        return self._read(state), self._collector.logs
+
+    def on_train_end(self, state: State) -> State:
+        if self._list is not None:
+            self._list.on_train_end()
+        return self._read(state)
+
+    def _read(self, state: State) -> State:
+        """Give the state as the callbacks left it in the model."""
+        return state if self._model is None else State.of_model(self._model)

@@ -1,0 +1,72 @@
+"""What cannot be compiled, known before anything is tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from skneural._compat import compile_arguments, is_overridden, leaves_weights_out
+
+from ._records import Settings
+
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+)
+
+
+def why_not_compiled(model: keras.Model, settings: Settings) -> str | None:
+    """Tell in a sentence's part what keeps a training run from being compiled, None when nothing is known to."""
+    return why_not_settings(settings) or why_not_model(model)
+
+
+def why_not_settings(settings: Settings) -> str | None:
+    """Tell what in the settings only Keras's own loop can do."""
+    if settings.keras_fit_arguments:
+        return f"fit arguments of Keras's own: {', '.join(sorted(settings.keras_fit_arguments))}"
+    for callback in settings.callbacks:
+        if _needs_batches(callback):
+            return f"the callback {type(callback).__name__} acts on every batch"
+    return None
+
+
+def why_not_model(model: keras.Model) -> str | None:
+    """Tell what in a model only Keras's own loop can do."""
+    if not type(model).__module__.startswith("keras."):
+        return f"the model's class {type(model).__name__} is not Keras's own"
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        return "the model has several inputs or outputs"
+    arguments = compile_arguments(model)
+    if model.run_eagerly:
+        return "run_eagerly=True"
+    if arguments["loss"] is None or isinstance(arguments["loss"], (list, tuple, dict)):
+        return "the loss is not a single one"
+    return _why_not_optimizer(model.optimizer)
+
+
+def _why_not_optimizer(optimizer: Any) -> str | None:
+    name = type(optimizer).__name__
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return f"the optimizer {name} scales the loss"
+    if not type(optimizer).__module__.startswith("keras."):
+        return f"the optimizer {name} is not Keras's own"
+    if leaves_weights_out(optimizer):
+        return f"the optimizer {name} leaves weights out of weight decay"
+    rate = optimizer.get_config()["learning_rate"]
+    return None if isinstance(rate, (float, dict)) else "the learning rate is a function"
+
+
+def _needs_batches(callback: keras.callbacks.Callback) -> bool:
+    """Tell whether a callback does something at each batch that it would not do at the end of the epoch."""
+    if isinstance(callback, keras.callbacks.TerminateOnNaN):
+        return False
+    if isinstance(callback, (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore)):
+        return callback.save_freq != "epoch"
+    if type(callback) is keras.callbacks.TensorBoard:
+        return callback.update_freq != "epoch"
+    return any(is_overridden(callback, hook) for hook in _BATCH_HOOKS)

@@ -1,0 +1,113 @@
+"""One pass over rows as one program: every batch of an epoch, or of a part of it, in a loop that XLA compiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from ._kept import LeastRecentlyUsed
+from ._program import Program
+from ._steps import Batch, ModelState, evaluate_on_batch, metric_results, train_on_batch
+from ._template import StepInputs, Template
+
+MAX_PROGRAMS = 32
+Inputs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PassShape:
+    """All that shapes a program beside its template.
+
+    ``n_rows`` is the number of rows that there is room for. ``remainder`` is the length of the last batch where rows
+    must not be masked, and None where they may.
+    """
+
+    is_training: bool
+    batch_size: int
+    n_rows: int
+    X_shape: tuple[int, ...]
+    X_dtype: str
+    y_shape: tuple[int, ...]
+    y_dtype: str
+    has_weights: bool
+    remainder: int | None
+
+    @property
+    def order_length(self) -> int:
+        return -(-self.n_rows // self.batch_size) * self.batch_size
+
+
+_programs: LeastRecentlyUsed[Program] = LeastRecentlyUsed(MAX_PROGRAMS)
+
+
+def pass_program(template: Template, shape: PassShape) -> Program:
+    """Give the kept program, traced if there is none.
+
+    It takes the state (``variables``, ``optimizer``, ``metrics``), ``numbers``, the rows (``X``, ``y``,
+    ``sample_weight``), the ``order`` to visit them in, how many of them count (``n_rows``), from which batch to which
+    it goes (``first``, ``last``) and the ``dropout_key`` of that first batch. It gives the new state and ``results``.
+    """
+    return _programs.get(
+        (template, shape),
+        lambda: Program(lambda inputs: _one_pass(template, shape, inputs), _specs(template, shape), is_compiled=True),
+    )
+
+
+def _specs(template: Template, shape: PassShape) -> Inputs:
+    def of(values: Any) -> list[tf.TensorSpec]:
+        return [tf.TensorSpec(value.shape, value.dtype) for value in values]
+
+    specs = {
+        "variables": [tf.TensorSpec(variable.shape, variable.dtype) for variable in template.model.variables],
+        "optimizer": of(template.optimizer_values),
+        "metrics": of(template.metric_values),
+        "numbers": tf.TensorSpec(template.built_numbers.shape, tf.float32),
+        "X": tf.TensorSpec((shape.n_rows, *shape.X_shape), shape.X_dtype),
+        "y": tf.TensorSpec((shape.n_rows, *shape.y_shape), shape.y_dtype),
+        "order": tf.TensorSpec((shape.order_length,), tf.int32),
+        "dropout_key": tf.TensorSpec((2,), tf.uint32),
+    }
+    if shape.has_weights:
+        specs["sample_weight"] = tf.TensorSpec((shape.n_rows,), tf.float32)
+    return specs | {name: tf.TensorSpec((), tf.int32) for name in ("n_rows", "first", "last")}
+
+
+def _one_pass(template: Template, shape: PassShape, inputs: Inputs) -> dict[str, Any]:
+    run_batch = train_on_batch if shape.is_training else evaluate_on_batch
+    is_masked = shape.remainder is None
+    batch_size = shape.batch_size
+
+    def step(index: tf.Tensor, state: ModelState, size: int) -> ModelState:
+        rows = tf.slice(inputs["order"], [index * batch_size], [size])
+        n_rows = tf.minimum(batch_size, inputs["n_rows"] - index * batch_size) if is_masked else size
+        weights = tf.gather(inputs["sample_weight"], rows) if shape.has_weights else None
+        batch = Batch(tf.gather(inputs["X"], rows), tf.gather(inputs["y"], rows), weights, n_rows, is_masked)
+        key = tf.stack([inputs["dropout_key"][0], inputs["dropout_key"][1] + tf.cast(index, tf.uint32)])
+        return run_batch(template, state, batch, StepInputs(inputs["numbers"], batch.row_mask, key))
+
+    def loop(index: tf.Tensor, *state: Any) -> tuple[Any, ...]:
+        return index + 1, *_as_tuple(step(index, ModelState(*state), batch_size))
+
+    n_full = inputs["n_rows"] // batch_size
+    end = inputs["last"] if is_masked else tf.minimum(inputs["last"], n_full)
+    state = ModelState(inputs["variables"], inputs["optimizer"], inputs["metrics"])
+    _, *values = tf.while_loop(lambda index, *_: index < end, loop, (inputs["first"], *_as_tuple(state)))
+    if shape.remainder:
+        values = tf.cond(
+            inputs["last"] > n_full,
+            lambda: _as_tuple(step(n_full, ModelState(*values), shape.remainder)),
+            lambda: tuple(values),
+        )
+    state = ModelState(*values)
+    return {
+        "variables": state.variables,
+        "optimizer": state.optimizer,
+        "metrics": state.metrics,
+        "results": metric_results(template, state.metrics),
+    }
+
+
+def _as_tuple(state: ModelState) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
+    return state.variables, state.optimizer, state.metrics

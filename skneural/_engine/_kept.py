@@ -1,0 +1,29 @@
+"""A bounded store for what is costly to make and may be made again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Kept = TypeVar("Kept")
+
+
+class LeastRecentlyUsed(Generic[Kept]):
+    """A bounded, thread-safe mapping that makes what is missing and drops what was not asked for longest."""
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """Give the value of ``key``, made in this thread when there is none; others wait for it."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = make()
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._max_size:
+                self._kept.popitem(last=False)
+            return self._kept[key]

@@ -1,0 +1,106 @@
+"""Whether each row of a batch goes its own way from the input to the loss, so that rows may be masked out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from skneural._compat import compiled_metrics, flatten_layers, wrapped_function
+
+from ._numbers import penalty_kinds
+
+_MIXING_LAYERS = (keras.layers.Lambda, keras.layers.MixUp, keras.layers.CutMix)
+_ROW_WISE_LOSSES = {
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+}
+_ROW_WISE_LOSS_FUNCTIONS = {
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+}
+
+
+def is_row_wise(model: keras.Model) -> bool:
+    """Tell whether masking a row out of a batch is known to be the same as leaving it out.
+
+    Known are Keras's own layers, losses and metrics, with batch normalisation and activity penalties, which the
+    engine masks itself. What a user has written may mix the rows of a batch in ways that nobody can see from outside.
+    """
+    return (
+        all(_is_row_wise_layer(layer) for layer in flatten_layers(model))
+        and _is_row_wise_loss(model.loss, len(model.outputs[0].shape))
+        and all(_is_keras_metric(metric) for metric in getattr(compiled_metrics(model), "metrics", []))
+    )
+
+
+def averages_rows(model: keras.Model) -> bool:
+    """Tell whether the loss over many rows is the same in batches of any size."""
+    by_rows = getattr(model.loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
+    return by_rows and all(layer.activity_regularizer is None for layer in flatten_layers(model))
+
+
+def _is_from_keras(thing: Any) -> bool:
+    return getattr(thing, "__module__", "").startswith("keras.")
+
+
+def _is_row_wise_layer(layer: keras.layers.Layer) -> bool:
+    if not _is_from_keras(type(layer)) or isinstance(layer, _MIXING_LAYERS):
+        return False
+    if isinstance(layer, keras.layers.BatchNormalization) and (layer.renorm or layer.synchronized):
+        return False
+    penalty = layer.activity_regularizer
+    return penalty is None or bool(penalty_kinds(penalty))
+
+
+def _is_row_wise_loss(loss: Any, output_rank: int) -> bool:
+    if isinstance(loss, str):
+        if loss in ("crossentropy", "ce"):
+            return True
+        loss = keras.losses.get(loss)
+    if isinstance(loss, keras.losses.Loss):
+        # Its divisor is the sum of the weights, which is the number of rows only where each row has one loss.
+        by_weights = loss.reduction == "mean_with_sample_weight"
+        return (
+            _is_from_keras(type(loss))
+            and type(loss).__name__ in _ROW_WISE_LOSSES
+            and loss.reduction in ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
+            and getattr(loss, "axis", -1) in (-1, output_rank - 1)
+            and not (by_weights and output_rank > 2)
+        )
+    return _is_from_keras(loss) and getattr(loss, "__name__", "") in _ROW_WISE_LOSS_FUNCTIONS
+
+
+def _is_keras_metric(metric: keras.metrics.Metric) -> bool:
+    function = wrapped_function(metric)
+    return _is_from_keras(type(metric)) and (function is None or _is_from_keras(function))

@@ -1,0 +1,235 @@
+"""The engine's own model of an architecture: what programs are traced from and networks draw their first state from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from skneural._compat import (
+    compiled_metrics,
+    flatten_layers,
+    is_built,
+    moving_averages,
+    replace_moments,
+    stateless_optimizer,
+    untouched_python_random,
+)
+
+from ._dropout import dropped
+from ._initial_weights import InitialWeights
+from ._kept import LeastRecentlyUsed
+from ._numbers import dropout_layers, number_slots, penalty_kinds
+from ._row_wise import averages_rows, is_row_wise
+
+if TYPE_CHECKING:
+    from ._records import Blueprint
+
+MAX_TEMPLATES = 64
+
+
+@dataclass
+class StepInputs:
+    """What the layers of a template see of the step that is being traced.
+
+    ``row_mask`` has shape (batch,) and is one for rows that count, or is None where all count.
+    """
+
+    numbers: tf.Tensor
+    row_mask: tf.Tensor | None
+    dropout_key: tf.Tensor | None = None
+
+
+class Template:
+    """A built and compiled model that belongs to the engine, and what can be read off it once.
+
+    Its layers and penalties take their numbers, row mask and dropout masks from ``step`` while a program is traced.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        model.optimizer.build(model.trainable_variables)
+        self.model = model
+        self.initial_weights = InitialWeights(model)
+        self.optimizer_values: list[NDArray[Any]] = [variable.value.numpy() for variable in model.optimizer.variables]
+        self.learning_rate_index = learning_rate_index(model.optimizer)
+        self.weight_indices = _indices(model.weights, model.variables)
+        self.trainable_indices = _indices(model.trainable_variables, model.variables)
+        self.average_indices = _indices(moving_averages(model.optimizer), model.optimizer.variables)
+        slots = number_slots(model)
+        self.number_kinds = tuple(slot.kind for slot in slots)
+        self.built_numbers = np.array([slot.read() for slot in slots], np.float32)
+        self.step: StepInputs | None = None
+        self.y_shape: tuple[int, ...] | None = None
+
+    def prepare(self, y_shape: tuple[int, ...], y_dtype: str) -> None:
+        """Make the model ready for tracing: metrics built, an optimizer without a state, layers that heed ``step``.
+
+        ``y_shape`` is that of one row's target. The metrics keep to it from then on.
+        """
+        self.y_shape = y_shape
+        metrics = compiled_metrics(self.model)
+        if metrics is not None:
+            metrics.build(keras.KerasTensor((None, *y_shape), y_dtype), self.model.outputs[0])
+            self._build_late_metrics(metrics.metrics)
+        self.is_row_wise = is_row_wise(self.model)
+        self.is_batch_size_free = self.is_row_wise and averages_rows(self.model)
+        self.optimizer = stateless_optimizer(self.model.optimizer)
+        self.optimizer.build(self.model.trainable_variables)
+        self._let_layers_heed_step()
+        self.metric_values: list[NDArray[Any]] = [variable.value.numpy() for variable in self.model.metrics_variables]
+
+    def _build_late_metrics(self, metrics: list[keras.metrics.Metric]) -> None:
+        """Show a row to the metrics that make their variables only then."""
+        assert self.y_shape is not None
+        for metric in metrics:
+            if not is_built(metric):
+                metric.update_state(np.zeros((1, *self.y_shape)), np.zeros((1, *self.model.outputs[0].shape[1:])))
+                metric.reset_state()
+
+    def _let_layers_heed_step(self) -> None:
+        for index, layer in enumerate(dropout_layers(self.model)):
+            layer.call = _HashedDropout(self, layer, index)
+        for layer in flatten_layers(self.model):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                replace_moments(layer, _MaskedMoments(self, layer))
+            if layer.activity_regularizer is not None and penalty_kinds(layer.activity_regularizer):
+                layer.activity_regularizer = _MaskedActivityPenalty(self, layer.activity_regularizer)
+            _turn_tensors_into_arrays(layer)
+        places: dict[int, dict[str, int]] = {}
+        for index, slot in enumerate(number_slots(self.model)):
+            if slot.variable is not None:
+                places.setdefault(id(slot.variable), {})[slot.kind] = index
+        for variable in self.model.trainable_variables:
+            if id(variable) in places:
+                variable.regularizer = _Penalty(self, places[id(variable)])
+        self.weight_decay_index = (
+            self.number_kinds.index("weight_decay") if "weight_decay" in self.number_kinds else None
+        )
+
+
+@dataclass
+class _Penalty:
+    """The sum of absolute or squared weights, times numbers of the step."""
+
+    template: Template
+    places: dict[str, int]
+
+    def __call__(self, weights: tf.Tensor) -> tf.Tensor:
+        assert self.template.step is not None
+        numbers = tf.cast(self.template.step.numbers, weights.dtype)
+        terms = {"l1": tf.abs, "l2": tf.square}
+        return tf.add_n([numbers[place] * tf.reduce_sum(terms[kind](weights)) for kind, place in self.places.items()])
+
+
+@dataclass
+class _MaskedActivityPenalty:
+    """A penalty on a layer's outputs, of the rows that count."""
+
+    template: Template
+    penalty: keras.regularizers.Regularizer
+
+    def __call__(self, outputs: tf.Tensor) -> tf.Tensor:
+        step = self.template.step
+        if step is not None and step.row_mask is not None:
+            mask = tf.cast(step.row_mask, outputs.dtype)
+            # Keras divides the penalty by the number of all rows.
+            return self.penalty(outputs * _broadcastable(mask, outputs)) * mask.shape[0] / tf.reduce_sum(mask)
+        return self.penalty(outputs)
+
+
+@dataclass
+class _MaskedMoments:
+    """Mean and variance of the rows that count, over all axes but the normalised one."""
+
+    template: Template
+    layer: keras.layers.BatchNormalization
+
+    def __call__(self, inputs: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        axis = self.layer.axis % len(inputs.shape)
+        axes = [other for other in range(len(inputs.shape)) if other != axis]
+        step = self.template.step
+        weights = None
+        if step is not None and step.row_mask is not None:
+            weights = tf.cast(_broadcastable(step.row_mask, inputs), inputs.dtype)
+        if mask is not None:
+            mask = tf.cast(tf.expand_dims(mask, -1), inputs.dtype)
+            weights = mask if weights is None else weights * mask
+        if weights is None:
+            return tf.nn.moments(inputs, axes)
+        weights = tf.broadcast_to(weights, [size if at in axes else 1 for at, size in enumerate(inputs.shape)])
+        total = tf.reduce_sum(weights)
+        mean = tf.reduce_sum(inputs * weights, axes, keepdims=True) / total
+        deviations = tf.math.squared_difference(inputs, tf.stop_gradient(mean))
+        variance = tf.reduce_sum(deviations * weights, axes) / total
+        return tf.squeeze(mean, axes), variance
+
+
+class _HashedDropout:
+    """A dropout layer's ``call`` with masks from hashed counters: Keras's own generator costs 1.5 ms a step."""
+
+    def __init__(self, template: Template, layer: keras.layers.Dropout, index: int) -> None:
+        self._template = template
+        self._index = index
+        self._noise_shape = layer.noise_shape
+        self._is_spatial = type(layer) is not keras.layers.Dropout
+        self._keeps_channels_last = getattr(layer, "data_format", "channels_last") == "channels_last"
+
+    def __call__(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        step = self._template.step
+        if not training:
+            return inputs
+        assert step is not None
+        return dropped(inputs, step.numbers[self._index], step.dropout_key, self._index, self._mask_shape(inputs))
+
+    def _mask_shape(self, inputs: tf.Tensor) -> list[int]:
+        shape = list(inputs.shape)
+        if self._is_spatial:
+            kept = {0, len(shape) - 1 if self._keeps_channels_last else 1}
+            return [size if axis in kept else 1 for axis, size in enumerate(shape)]
+        if self._noise_shape is None:
+            return shape
+        return [size if given is None else given for given, size in zip(self._noise_shape, shape, strict=True)]
+
+
+def _turn_tensors_into_arrays(layer: keras.layers.Layer) -> None:
+    """Replace the constant tensors that a layer and its penalties hold: a graph of its own cannot capture them."""
+    for owner in [layer, *(variable.regularizer for variable in layer.weights if variable.regularizer is not None)]:
+        for name, value in list(vars(owner).items()):
+            if isinstance(value, tf.Tensor):
+                setattr(owner, name, value.numpy())
+
+
+def _broadcastable(row_mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Give a mask of shape (batch,) the rank of ``values``."""
+    return tf.reshape(row_mask, [-1] + [1] * (len(values.shape) - 1))
+
+
+def _indices(some: Sequence[keras.Variable], all_variables: Sequence[keras.Variable]) -> tuple[int, ...]:
+    """Tell where some variables stand among others."""
+    index_of = {id(variable): index for index, variable in enumerate(all_variables)}
+    return tuple(index_of[id(variable)] for variable in some)
+
+
+def learning_rate_index(optimizer: keras.optimizers.Optimizer) -> int | None:
+    """Tell where the learning rate stands among the optimizer's variables; None when a schedule gives it."""
+    rate = optimizer.learning_rate
+    return next((index for index, variable in enumerate(optimizer.variables) if variable is rate), None)
+
+
+def build_model(blueprint: Blueprint) -> keras.Model:
+    """Build the blueprint's model, leaving Python's global generator as it was."""
+    with untouched_python_random():
+        return blueprint.build()
+
+
+_templates: LeastRecentlyUsed[Template] = LeastRecentlyUsed(MAX_TEMPLATES)
+
+
+def kept_template(key: Hashable, build: Callable[[], keras.Model]) -> Template:
+    """Give the kept template of an architecture, built if there is none."""
+    return _templates.get(key, lambda: Template(build()))
