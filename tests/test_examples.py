@@ -1,0 +1,107 @@
+"""The examples run and write the figures whose paths they print; the code in the README runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from matplotlib.image import imread
+
+ROOT = Path(__file__).parents[1]
+README_CODE = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+
+
+def run_example(name: str, *arguments: object) -> str:
+    """Run an example in a process of its own and return what it prints."""
+    command = [sys.executable, ROOT / "examples" / name, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::UserWarning"}
+    finished = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def printed_figures(printed: str, folder: Path) -> list[str]:
+    """Names of the figures whose paths were printed, each of them checked to show something."""
+    paths = [Path(line) for line in printed.splitlines() if line.endswith(".png")]
+    for path in paths:
+        assert path.parent == folder
+        # A figure on which nothing was drawn has one colour.
+        assert imread(path).std() > 0.05, path
+    return [path.name for path in paths]
+
+
+@pytest.mark.slow
+def test_digits_search_reports_the_best_network(tmp_path):
+    printed = run_example("digits_search.py", "--quick", "--output", tmp_path)
+    assert printed_figures(printed, tmp_path) == ["confusion_matrix.png", "training_curves.png"]
+    assert printed.count("[CV] END") == 4, "one line of progress for each of two candidates on two folds"
+    assert re.search(r"^ +accuracy +log-loss +ROC AUC$", printed, re.M)
+    assert re.findall(r"^(fold \d|mean) +0\.\d{4} +\d\.\d{4} +0\.\d{4}$", printed, re.M) == ["fold 1", "fold 2", "mean"]
+    # Precision, recall, f1-score and count of each digit.
+    assert len(re.findall(r"^ +\d( +[01]\.\d{3}){3} +\d+$", printed, re.M)) == 10
+
+
+@pytest.mark.slow
+def test_introduction_walks_nine_steps(tmp_path):
+    printed = run_example("keras_introduction.py", "--epochs", 3, "--output", tmp_path)
+    assert printed_figures(printed, tmp_path) == ["images.png", "training_curves.png"]
+    assert re.findall(r"^--- (\d)\.", printed, re.M) == list("123456789")
+    assert "1797 rows, 65 columns" in printed
+    assert "1437 rows to train on, 360 to test on" in printed
+    assert re.search(r"Total params:", printed)
+    assert re.search(r"It reads \d+\.\d% of the 360 test images right", printed)
+
+
+@pytest.mark.slow
+def test_introduction_takes_a_table_of_any_size_and_labels(tmp_path):
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(random.integers(0, 256, size=(60, 25)), columns=[f"pixel{i}" for i in range(25)])
+    table.insert(0, "label", np.resize(["cat", "dog"], 60))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    printed = run_example("keras_introduction.py", "--csv", tmp_path / "table.csv", "--epochs", 2, "--output", tmp_path)
+    assert printed_figures(printed, tmp_path) == ["images.png", "training_curves.png"]
+    assert "60 rows, 26 columns" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / "../shared/data/mnist_1000.csv").exists(), reason="needs ../shared/data/mnist_1000.csv")
+def test_introduction_reads_mnist(tmp_path):
+    printed = run_example(
+        "keras_introduction.py", "--csv", ROOT / "../shared/data/mnist_1000.csv", "--output", tmp_path
+    )
+    assert "1000 rows, 785 columns" in printed
+    accuracy = re.search(r"It reads (\d+\.\d)% of the 200 test images right", printed)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 85
+
+
+def test_first_example_of_the_readme_runs(capsys):
+    names: dict[str, object] = {}
+    exec(README_CODE[0], names)
+    accuracy, probabilities = capsys.readouterr().out.splitlines()[:2]
+    assert float(accuracy) > 0.95
+    assert probabilities.startswith("[[")
+
+
+@pytest.mark.slow
+def test_all_code_of_the_readme_runs_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    with sklearn.config_context():
+        for code in README_CODE:
+            exec(code, names)
+    assert imread(tmp_path / "training_curves.png").std() > 0.05
+
+
+def test_pictures_of_the_readme_exist_and_are_small():
+    pictures = re.findall(r"!\[.+\]\((.+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert pictures
+    for picture in pictures:
+        assert 1_000 < (ROOT / picture).stat().st_size < 100_000
