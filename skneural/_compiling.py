@@ -6,8 +6,10 @@ import copy
 import difflib
 import inspect
 import json
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import keras
@@ -28,7 +30,8 @@ class Compilation:
         model.compile(
             optimizer=self.optimizer(**self.optimizer_arguments),
             loss=copy.deepcopy(self.loss),
-            metrics=[copy.deepcopy(metric) for metric in self.metrics] or None,
+            # Weighted as the loss is, so that a row of weight two counts twice in them too.
+            weighted_metrics=[copy.deepcopy(metric) for metric in self.metrics] or None,
             **self.extras,
         )
 
@@ -60,6 +63,7 @@ def resolve_optimizer(owner: str, optimizer: Any, arguments: Mapping[str, Any]) 
 
     ``optimizer`` is a name, a class or an instance, whose own configuration ``arguments`` may change.
     """
+    _check_learning_rate(owner, arguments.get("learning_rate", 1e-3))
     if isinstance(optimizer, keras.optimizers.Optimizer):
         config = optimizer.get_config()
         schedule = config.get("learning_rate")
@@ -68,10 +72,24 @@ def resolve_optimizer(owner: str, optimizer: Any, arguments: Mapping[str, Any]) 
         return type(optimizer), config | dict(arguments)
     if inspect.isclass(optimizer) and issubclass(optimizer, keras.optimizers.Optimizer):
         found = optimizer
+    elif not isinstance(optimizer, str):
+        raise ValueError(
+            f"The 'optimizer' parameter of {owner} must be a name, a Keras optimizer or its class. Got {optimizer!r}."
+        )
     else:
         found = _class_named(owner, "optimizer", optimizer, keras.optimizers, keras.optimizers.Optimizer)
     _check_arguments(owner, "optimizer", found, arguments)
     return found, dict(arguments)
+
+
+def _check_learning_rate(owner: str, rate: Any) -> None:
+    if isinstance(rate, Real) and 0 < float(rate) < math.inf:
+        return
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        raise ValueError(
+            f"The 'optimizer__learning_rate' parameter of {owner} must be a float in the range (0, inf) or a Keras "
+            f"LearningRateSchedule. Got {rate!r} instead."
+        )
 
 
 def resolve_loss(owner: str, loss: Any, arguments: Mapping[str, Any]) -> Any:
@@ -115,6 +133,19 @@ def loss_name(loss: Any) -> str:
     return _snake(getattr(loss, "__name__", type(loss).__name__))
 
 
+def is_loss_of_keras(loss: Any) -> bool:
+    """Whether a loss is one of Keras's own, given as a name, an instance or a function."""
+    if isinstance(loss, keras.losses.Loss):
+        return getattr(keras.losses, type(loss).__name__, None) is type(loss)
+    return isinstance(loss, str) or getattr(keras.losses, loss_name(loss), None) is loss
+
+
+def averages_rows(loss: Any) -> bool:
+    """Whether a loss is known to be a mean over the rows of a batch, each of which counts alone."""
+    mixes_rows = loss_name(loss) in ("circle", "dice", "tversky")
+    return is_loss_of_keras(loss) and not mixes_rows and getattr(loss, "reduction", "mean") not in ("sum", "none", None)
+
+
 def resolve_metrics(owner: str, metrics: Any, arguments: Mapping[str, Any]) -> list[Any]:
     """Return a list of names that Keras resolves by the loss ("accuracy"), metric objects and functions."""
     if metrics is None:
@@ -129,10 +160,12 @@ def _resolve_metric(owner: str, metric: Any, arguments: Mapping[str, Any]) -> An
     if isinstance(metric, keras.metrics.Metric):
         return metric
     if inspect.isclass(metric) and issubclass(metric, keras.metrics.Metric):
+        _check_arguments(owner, "metrics", metric, arguments)
         return metric(**arguments)
     if isinstance(metric, str):
         if arguments:
-            return _class_named(owner, "metrics", metric, keras.metrics, keras.metrics.Metric)(**arguments)
+            found = _class_named(owner, "metrics", metric, keras.metrics, keras.metrics.Metric)
+            return _resolve_metric(owner, found, arguments)
         try:
             keras.metrics.get(metric)
         except ValueError:

@@ -72,7 +72,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     loss : str, class, keras.losses.Loss or callable, default="auto"
         "auto" is the cross-entropy that fits y. ``loss__label_smoothing`` and the like go to its constructor.
     metrics : str, list or None, default="accuracy"
-        What ``history_`` holds beside the loss.
+        What ``history_`` holds beside the loss, with the rows weighted as in the loss.
     epochs : int, default=100
         Passes over the rows; the most passes with ``early_stopping``.
     batch_size : int or "auto", default="auto"
@@ -240,7 +240,8 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
     loss : str, class, keras.losses.Loss or callable, default="auto"
         "auto" is "mean_squared_error". ``loss__delta`` and the like go to its constructor.
     metrics : str, list or None, default=None
-        What ``history_`` holds beside the loss, in units of the standard deviation of y.
+        What ``history_`` holds beside the loss, with the rows weighted as in the loss, in units of the standard
+        deviation of y.
     epochs : int, default=100
         Passes over the rows; the most passes with ``early_stopping``.
     batch_size : int or "auto", default="auto"

@@ -11,11 +11,11 @@ from numbers import Integral, Real
 from typing import Any, cast
 
 import keras
-import numpy as np
 
 from . import _engine
 from ._compiling import (
     Compilation,
+    averages_rows,
     check_activation,
     check_initializer,
     config_key,
@@ -27,7 +27,7 @@ from ._compiling import (
 from ._scikit_compat import Interval, StrOptions
 from ._seeds import seeded_global_generators
 from ._targets import ClassTargets, RegressionTargets, scaling_for
-from ._wrapper import KerasClassifier, KerasRegressor, NeuralEstimator, is_routed, signature_parameters
+from ._wrapper import KerasClassifier, KerasRegressor, NeuralEstimator, Schedule, is_routed, signature_parameters
 
 SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
     "activation": [str, callable, list, tuple],
@@ -54,16 +54,17 @@ CLASSIFIER_CONSTRAINTS: Mapping[str, list[Any]] = {
 }
 
 # A flat parameter and the routed one that says the same.
-_SAME_MEANING = {
-    "learning_rate": "optimizer__learning_rate",
-    "epochs": "fit__epochs",
-    "batch_size": "fit__batch_size",
-    "shuffle": "fit__shuffle",
-    "verbose": "fit__verbose",
-    "optimizer": "compile__optimizer",
-    "loss": "compile__loss",
-    "metrics": "compile__metrics",
-}
+_SAME_MEANING = (
+    ("learning_rate", "optimizer__learning_rate"),
+    ("epochs", "fit__epochs"),
+    ("batch_size", "fit__batch_size"),
+    ("shuffle", "fit__shuffle"),
+    ("verbose", "fit__verbose"),
+    ("optimizer", "compile__optimizer"),
+    ("loss", "compile__loss"),
+    ("metrics", "compile__metrics"),
+    ("metrics", "compile__weighted_metrics"),
+)
 # Fields of an architecture that are inputs of the compiled program, and so tell architectures apart only by being zero.
 _NUMBERS = ("dropout", "l2")
 
@@ -97,6 +98,7 @@ class FamilyEstimator(NeuralEstimator):
     """
 
     _allows_nd = False
+    _batch_size_words = ("auto",)
     _build: Callable[[Any], keras.Model]
 
     def _architecture(self, head: Head) -> Any:
@@ -118,6 +120,7 @@ class FamilyEstimator(NeuralEstimator):
 
     def _check_parameters(self) -> None:
         self._validate_params()
+        super()._check_parameters()
         self._check_routed()
         owner = type(self).__name__
         check_initializer(owner, "kernel_initializer", self.kernel_initializer)
@@ -137,7 +140,7 @@ class FamilyEstimator(NeuralEstimator):
                 "Its own parameters describe the network; for a model function use KerasClassifier or KerasRegressor."
             )
         defaults = inspect.signature(type(self)).parameters
-        for flat, routed in _SAME_MEANING.items():
+        for flat, routed in _SAME_MEANING:
             if routed not in vars(self) or flat not in defaults:
                 continue
             given, value = getattr(self, flat), getattr(self, routed)
@@ -216,15 +219,15 @@ class FamilyEstimator(NeuralEstimator):
         self._network.update_numbers(blueprint.numbers)
 
     def _merges_rows(self, network: _engine.Network) -> bool:
-        return not self.dropout and not self.batch_normalization
+        return not self.dropout and not self.batch_normalization and averages_rows(self._head().loss)
 
     # --- one training run ---------------------------------------------------------------------------------------
 
-    def _validation_share(self) -> float:
-        return float(self.validation_fraction) if self.early_stopping else 0.0
+    def _validation_share(self, schedule: Schedule) -> float:
+        return float(self.validation_fraction) if self.early_stopping and not schedule.is_partial else 0.0
 
-    def _early_stopping(self) -> _engine.EarlyStopping | None:
-        if not self.early_stopping:
+    def _early_stopping(self, schedule: Schedule) -> _engine.EarlyStopping | None:
+        if not self.early_stopping or schedule.is_partial:
             return None
         return _engine.EarlyStopping("val_loss", patience=self.n_iter_no_change, min_delta=self.tol)
 
@@ -378,7 +381,7 @@ class FamilyRegressor(FamilyEstimator, KerasRegressor):
 
 def check_sizes(owner: str, parameter: str, sizes: Any) -> tuple[int, ...]:
     """Return layer sizes as a tuple of ints from an int or a sequence of them."""
-    listed = [sizes] if isinstance(sizes, Integral) else list(np.asarray(sizes, dtype=object).ravel())
+    listed = [sizes] if isinstance(sizes, Integral) else list(sizes)
     for position, size in enumerate(listed):
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(

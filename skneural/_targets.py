@@ -6,14 +6,19 @@ Both classes follow scikeras's protocol of a target transformer: ``fit``, ``tran
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
+
+from ._validation import is_missing
 
 # What type_of_target calls a problem -> what it takes to learn it.
 _LEARNABLE = ("binary", "multiclass", "multilabel-indicator")
@@ -97,12 +102,12 @@ class ClassTargets(TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, outputs: NDArray[Any], return_proba: bool = False) -> NDArray[Any]:
         """Return labels, or with ``return_proba`` probabilities of shape (n, n_classes)."""
-        probabilities = self._probabilities(outputs)
         if return_proba:
-            return probabilities
+            return self._probabilities(outputs)
+        outputs = outputs.reshape(len(outputs), -1)
         if self.is_multilabel:
-            return (probabilities > 0.5).astype(int)
-        codes = probabilities.argmax(axis=1)
+            return (outputs > 0.5).astype(int)
+        codes = (outputs[:, 0] > 0.5).astype(int) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
         if self.target_type_ == "multiclass-onehot":
             return np.eye(self.n_classes_, dtype=int)[codes]
         return self.classes_[codes]
@@ -118,6 +123,11 @@ class ClassTargets(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"The network has {outputs.shape[1]} outputs, but y has {self.n_classes_} classes. "
                 f"Give its last layer {self.n_classes_} units (meta['n_classes_'] in a model function)."
+            )
+        if (outputs < 0).any():
+            raise ValueError(
+                "The network's outputs are no probabilities: some are negative. End the model in a softmax, or give a "
+                "loss with from_logits=True."
             )
         return outputs / outputs.sum(axis=1, keepdims=True)
 
@@ -136,6 +146,7 @@ def check_labels(y: Any, classes: ArrayLike | None = None) -> tuple[NDArray[Any]
     """Return labels of shape (n,) or indicators of shape (n, n_labels), and the type of the target."""
     if sparse.issparse(y):
         y = _indicators(y)
+    _check_label_array(y)
     kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind not in _LEARNABLE:
         raise ValueError(
@@ -145,17 +156,82 @@ def check_labels(y: Any, classes: ArrayLike | None = None) -> tuple[NDArray[Any]
     if kind == "multilabel-indicator":
         return _indicators(y), kind
     labels = column_or_1d(y, warn=True)
-    known = labels if classes is None else np.asarray(classes)
-    try:
-        n_classes = len(np.unique(known))
-    except TypeError as error:
-        kinds = sorted({type(label).__name__ for label in known.tolist()})
-        raise ValueError(f"The labels in y must be of one type. Got {' and '.join(kinds)} instead.") from error
+    n_classes = len(np.unique(labels if classes is None else np.asarray(classes)))
     return labels, "binary" if n_classes <= 2 else "multiclass"
+
+
+def _check_label_array(y: Any) -> None:
+    """Raise for labels that are missing, of several types, or of more than two dimensions."""
+    labels = np.asarray(y)
+    if labels.ndim > 2:
+        raise ValueError(
+            "y must have the shape (n,), or (n, n_labels) for 0/1 indicators of labels. "
+            f"Got an array of shape {labels.shape} instead."
+        )
+    if labels.dtype.kind != "O":
+        return
+    rows = [row for row, label in enumerate(labels.ravel().tolist()) if is_missing(label)]
+    if rows:
+        raise ValueError(
+            f"y has missing labels (None or NaN), the first of {len(rows)} in row {rows[0]}. "
+            "Leave such rows out of X and y."
+        )
+    try:
+        np.unique(labels)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in labels.ravel().tolist()})
+        raise ValueError(
+            f"The labels in y must be of one type. Got {' and '.join(kinds)} instead. Turn all of them into str."
+        ) from error
 
 
 def _indicators(y: Any) -> NDArray[Any]:
     return y.toarray() if sparse.issparse(y) else np.asarray(y)
+
+
+def class_weights(owner: str, class_weight: Any, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[np.float64]:
+    """Weights of shape (n,) that the classes give to the rows; for multilabel y those of the columns multiply.
+
+    ``class_weight`` is "balanced", a dict by label, or for multilabel y a list with one dict per column.
+    """
+    if isinstance(class_weight, str):
+        balanced: NDArray[np.float64] = compute_sample_weight(class_weight, y)
+        return balanced
+    if y.ndim == 1:
+        if not isinstance(class_weight, Mapping):
+            raise ValueError(
+                f"The 'class_weight' parameter of {owner} must be a dict from label to weight, or 'balanced'. "
+                f"A list is for multilabel y. Got {class_weight!r}."
+            )
+        return _weights_of_labels(owner, class_weight, y, y if classes is None else classes)
+    if isinstance(class_weight, Mapping) or len(class_weight) != y.shape[1]:
+        raise ValueError(
+            f"The 'class_weight' parameter of {owner} must be 'balanced' or, for multilabel y, a list with one dict "
+            f"for each of its {y.shape[1]} columns. Got {class_weight!r}."
+        )
+    columns = zip(class_weight, y.T, strict=True)
+    return np.prod([_weights_of_labels(owner, single, column, [0, 1]) for single, column in columns], axis=0)
+
+
+def _weights_of_labels(
+    owner: str, class_weight: Mapping[Any, float], y: NDArray[Any], classes: ArrayLike
+) -> NDArray[np.float64]:
+    """Weight of each label in y, one where ``class_weight`` does not have it."""
+    known = np.unique(np.asarray(classes)).tolist()
+    weights = np.ones(len(y))
+    for label, weight in class_weight.items():
+        if label not in known:
+            raise ValueError(
+                f"The 'class_weight' parameter of {owner} has the label {label!r}, which is not among the classes "
+                f"{known}."
+            )
+        if not (isinstance(weight, Real) and 0 <= weight < np.inf):
+            raise ValueError(
+                f"The 'class_weight' parameter of {owner} must have weights in the range [0, inf). "
+                f"Got {weight!r} for the label {label!r}."
+            )
+        weights[y == label] = weight
+    return weights
 
 
 # Losses that need a target of one sign: dividing keeps it, moving the mean would not.
@@ -214,7 +290,15 @@ def scaling_for(loss: str) -> str | None:
 
 def check_values(y: Any) -> NDArray[np.float64]:
     """Return finite float64 targets of shape (n,) or (n, n_outputs); a single column becomes (n,)."""
-    values = np.asarray(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
+    try:
+        values = np.asarray(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        found = next(label for label in np.ravel(np.asarray(y, dtype=object)).tolist() if isinstance(label, str))
+        raise ValueError(
+            f"y of a regressor must be numeric, but it holds the string {found!r}. For labels use a classifier."
+        ) from error
     if values.ndim == 2 and values.shape[1] == 1:
         return np.asarray(column_or_1d(values, warn=True))
     return values

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 _STRING_REMEDY = (
     "Encode it first, for example with a ColumnTransformer that puts a OneHotEncoder on the string columns in front."
 )
+_FLOAT32 = np.finfo(np.float32)
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
     """Return X as a finite numeric array or CSR matrix, and set or check the features seen in fit."""
     try:
-        return validate_data(
+        rows = validate_data(
             estimator,
             X,
             reset=reset,
@@ -26,35 +28,75 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any
             ensure_2d=not allow_nd or _is_flat(X),
             dtype="numeric",
         )
+        if rows.dtype.kind == "O":
+            # scikit-learn leaves objects from nested lists and from columns of several extension types as they are.
+            rows = check_array(rows, dtype=np.float64, allow_nd=True, estimator=estimator, input_name="X")
     except (ValueError, TypeError) as error:
-        column = _first_string_column(X)
-        if column is None or "could not convert" not in str(error):
+        column = _first_misfit(X) if _is_about_dtypes(error) else None
+        if column is None:
             raise
-        name, value = column
-        raise ValueError(
-            f"X of {type(estimator).__name__} must be numeric, but column {name!r} holds the string {value!r}. "
-            + _STRING_REMEDY
-        ) from error
+        raise ValueError(_misfit_message(estimator, *column)) from error
+    if rows.dtype.kind not in "biuf":
+        raise ValueError(f"X of {type(estimator).__name__} must be numeric. Got values of dtype {rows.dtype}.")
+    _check_float32(estimator, rows)
+    return rows
 
 
 def _is_flat(X: Any) -> bool:
     return getattr(X, "ndim", 2) < 3
 
 
-def _first_string_column(X: Any) -> tuple[Any, str] | None:
-    """Name (or number) and first string value of the first column of X that has one."""
+def _is_about_dtypes(error: Exception) -> bool:
+    """Whether NumPy, pandas or scikit-learn failed to turn values into numbers."""
+    message = str(error)
+    if isinstance(error, TypeError):
+        # Python's own words for a dict or a list among the numbers say enough.
+        return "argument must be" not in message
+    return "could not convert" in message or "arrays of bytes" in message
+
+
+def _check_float32(estimator: Any, rows: Any) -> None:
+    """Raise for finite values that would become infinite in the network."""
+    values = rows.data if sparse.issparse(rows) else rows
+    if values.dtype.kind != "f" or values.dtype.itemsize <= 4 or not values.size:
+        return
+    extreme = max(float(values.max()), -float(values.min()))
+    if extreme > _FLOAT32.max:
+        raise ValueError(
+            f"X of {type(estimator).__name__} holds a value of size {extreme:g}, too large for float32, in which "
+            "networks compute. Scale X, for example with a StandardScaler in front."
+        )
+
+
+def _misfit_message(estimator: Any, column: Any, value: Any) -> str:
+    start = f"X of {type(estimator).__name__} must be numeric, but column {column!r} holds "
+    if isinstance(value, str):
+        return start + f"the string {str(value)!r}. " + _STRING_REMEDY
+    return start + f"{value!r}. Turn it into numbers first."
+
+
+def _first_misfit(X: Any) -> tuple[Any, Any] | None:
+    """Name (or number) of the first column of X with a value that is no number, and that value."""
     if hasattr(X, "columns") and hasattr(X, "iloc"):
         columns = ((name, X.iloc[:, position].tolist()) for position, name in enumerate(X.columns))
     else:
-        table = np.asarray(X, dtype=object)
-        if table.ndim != 2:
+        table = np.asarray(X) if hasattr(X, "dtype") else np.array(X, dtype=object)
+        if table.ndim < 2:
             return None
+        table = table.reshape(len(table), -1)
         columns = ((number, table[:, number].tolist()) for number in range(table.shape[1]))
     for name, values in columns:
         for value in values:
-            if isinstance(value, str):
+            if not isinstance(value, Number | np.bool_) and not is_missing(value):
                 return name, value
     return None
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for nothing: None, NaN, or pandas's NA and NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value
 
 
 def validate_weights(
@@ -63,6 +105,10 @@ def validate_weights(
     """Return weights of shape (n_rows,) as float64, or None; raise unless finite, not negative and not all zero."""
     if sample_weight is None:
         return None
+    if np.asarray(sample_weight).ndim == 0:
+        raise ValueError(
+            f"{name} must have one weight per row, shape ({n_rows},). Got the number {sample_weight!r} instead."
+        )
     weights = np.asarray(check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, copy=True))
     if weights.ndim != 1 or weights.shape[0] != n_rows:
         raise ValueError(
@@ -76,9 +122,10 @@ def validate_weights(
     return weights
 
 
-def check_lengths(X: Any, y: Any) -> None:
+def check_lengths(X: Any, y: NDArray[Any]) -> None:
     """Raise unless X and y have as many rows as each other."""
-    check_consistent_length(X, y)
+    if X.shape[0] != len(y):
+        raise ValueError(f"X and y must have the same number of rows. X has {X.shape[0]} and y has {len(y)}.")
 
 
 def drop_weightless_rows(
@@ -109,7 +156,6 @@ def merge_equal_rows(
 
 def normalize_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | None:
     """Scale weights to a mean of one, so that only their ratios matter; equal weights become None."""
-    if weights is None:
+    if weights is None or (weights == weights[0]).all():
         return None
-    scaled = weights / weights.mean()
-    return None if (scaled == 1.0).all() else scaled.astype(np.float32)
+    return (weights / weights.mean()).astype(np.float32)

@@ -7,8 +7,9 @@ import difflib
 import functools
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Self, cast
 
 import keras
@@ -20,14 +21,13 @@ from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbac
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
-from ._compiling import loss_name
+from ._compiling import averages_rows, is_loss_of_keras, loss_name, resolve_loss, resolve_metrics, resolve_optimizer
 from ._scikit_compat import build_users_model, has_callbacks, keras_callbacks, users_compile_arguments
 from ._seeds import draw_seeds, seeded_global_generators
-from ._targets import ClassTargets, RegressionTargets, check_labels, check_values
+from ._targets import ClassTargets, RegressionTargets, check_labels, check_values, class_weights
 from ._validation import (
     check_lengths,
     drop_weightless_rows,
@@ -65,10 +65,14 @@ class _Rows(NamedTuple):
         return _engine.Data(self.X, self.y, normalize_weights(self.weights))
 
 
-class _Schedule(NamedTuple):
-    """How long one call trains, and from where."""
+class Schedule(NamedTuple):
+    """How long one call trains, and from where.
+
+    ``arguments`` are those of ``keras.Model.fit``, from the parameters and from the call.
+    """
 
     keeps_network: bool
+    is_partial: bool
     epochs: int
     initial_epoch: int
     arguments: Mapping[str, Any]
@@ -109,6 +113,8 @@ class NeuralEstimator(CallbackSupportMixin):
     """
 
     _allows_nd = True
+    # What ``batch_size`` may be beside a number, None and -1.
+    _batch_size_words: tuple[str, ...] = ()
 
     # --- parameters ---------------------------------------------------------------------------------------------
 
@@ -178,11 +184,17 @@ class NeuralEstimator(CallbackSupportMixin):
 
     def _build_network(self, seed: int) -> _engine.Network:
         """Build the user's model, compiled, with initial weights that follow from ``seed``."""
+        self._check_model_parameter()
+        self._check_names()
         with seeded_global_generators(seed):
             model = build_users_model(self)
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"The model function of {type(self).__name__} must return a keras.Model. Got {model!r}.")
         if model is self.model:
             # A ready model is a parameter, and a fit leaves parameters as they are.
             model = _engine.Network.from_model(model).snapshot().model
+        if not model.built:
+            model(_zero_row(self.X_shape_))
         if not model.compiled:
             model.compile(**users_compile_arguments(self))
         self._check_users_model(model)
@@ -200,34 +212,94 @@ class NeuralEstimator(CallbackSupportMixin):
                     f"The 'loss' parameter of {owner} is {given!r}, but the model was compiled with {got!r}. "
                     "Give it in one place, or pass compile_kwargs['loss'] on to compile."
                 )
-        if len(model.outputs) != 1:
+        if len(getattr(model, "outputs", None) or [None]) != 1:
             raise ValueError(f"{owner} needs a model with one output. Got one with {len(model.outputs)} outputs.")
+        if taken := _misfitting_rows(model, self.X_shape_):
+            raise ValueError(
+                f"The model of {owner} takes rows of shape {taken}, but X has rows of shape {self.X_shape_[1:]}. "
+                "Build it from meta['n_features_in_'] or meta['X_shape_'] in a model function."
+            )
+        self._check_outputs(model)
+
+    def _check_outputs(self, model: keras.Model) -> None:
+        """Raise for a model whose number of outputs does not suit y."""
+
+    def _check_names(self) -> None:
+        """Raise for an optimizer, a loss or a metric that Keras does not know."""
+        owner = type(self).__name__
+        if isinstance(self.optimizer, str | type):
+            resolve_optimizer(owner, self.optimizer, self._flat_routed("optimizer"))
+        if isinstance(self.loss, str):
+            loss_arguments = self._flat_routed("loss")
+            resolve_loss(owner, self.loss, loss_arguments)
+            if loss_arguments:
+                raise ValueError(
+                    f"The parameters {', '.join(repr(f'loss__{name}') for name in loss_arguments)} of {owner} need a "
+                    f"loss given as a class, such as keras.losses.{type(resolve_loss(owner, self.loss, {})).__name__}. "
+                    f"Got {self.loss!r}."
+                )
+        metrics = self.metrics if isinstance(self.metrics, list | tuple) else [self.metrics]
+        resolve_metrics(owner, [metric for metric in metrics if isinstance(metric, str)], {})
+
+    def _flat_routed(self, prefix: str) -> dict[str, Any]:
+        """Routed parameters that are values of their own, not parts of an item in a list or dict."""
+        return {name: value for name, value in self._routed(prefix).items() if "__" not in name}
+
+    def _check_model_parameter(self) -> None:
+        """Raise for a model that is none, and for parameters that the model function does not take."""
+        owner = type(self).__name__
+        model = next((item for item in (self.model, self.build_fn) if item is not None), None)
+        model = getattr(self, "_keras_build_fn", None) if model is None else model
+        if model is None:
+            raise ValueError(
+                f"{owner} needs a model. Give model=..., a function that returns a keras.Model or a ready one."
+            )
+        is_ready = isinstance(model, keras.Model)
+        if not (is_ready or inspect.isroutine(model) or isinstance(model, functools.partial)):
+            raise TypeError(
+                f"The 'model' parameter of {owner} must be a function that returns a keras.Model, or a ready one. "
+                f"Got {model!r} instead."
+            )
+        parameters = {} if is_ready else inspect.signature(model).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return
+        own = [name for name in getattr(self, "_user_params", ()) if not is_routed(name)]
+        owners: Any = type(self)
+        known = [*parameters, *signature_parameters(owners)]
+        for name in sorted({*own, *self._routed("model")}):
+            if name not in parameters:
+                nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+                reason = "a ready model takes none" if is_ready else "neither has its model function"
+                raise TypeError(f"{owner} has no parameter {name!r}, and {reason}.{hint}")
 
     def _merges_rows(self, network: _engine.Network) -> bool:
-        """Whether equal rows may be merged in training with one batch: no layer draws or keeps statistics of rows."""
-        return not network.model.non_trainable_variables
+        """Whether equal rows may be merged in training with one batch: nothing draws for rows, mixes or counts them."""
+        model = network.model
+        # Beside the loss, the first of them, metrics count each row once, whatever its weight.
+        return not model.non_trainable_variables and len(model.metrics) == 1 and averages_rows(model.loss)
 
     # --- fit ----------------------------------------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: _Schedule) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule) -> None:
         """Run one training from the user's data to a trained network, or leave everything as it was."""
         with _all_or_nothing(self, trains_in_place=schedule.keeps_network):
             self._fit_under_callbacks(X, y, sample_weight, validation, schedule)
 
     @with_callbacks
     def _fit_under_callbacks(
-        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: _Schedule
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule
     ) -> None:
-        self._check_parameters()
         rows = self._validate(X, y, sample_weight, reset=not schedule.keeps_network)
         if schedule.keeps_network:
             self._check_kept_network()
         else:
             self._prepare(rows)
-        train, held_out = self._split(self._encode(rows), rows.y, validation)
+        train, held_out = self._split(self._encode(rows), validation, schedule)
         settings = self._settings(train, held_out, schedule)
         if settings.batch_size >= len(train.y) and self._merges_rows(self._network):
             train = _Rows(*merge_equal_rows(*train))
+            settings = dataclasses.replace(settings, batch_size=len(train.y))
         with self._scikit_callbacks(settings, X, y, sample_weight) as settings:
             result = _engine.fit(
                 self._network, train.as_data(), None if held_out is None else held_out.as_data(), settings
@@ -236,6 +308,20 @@ class NeuralEstimator(CallbackSupportMixin):
 
     def _check_parameters(self) -> None:
         """Raise for a parameter that is out of range or unknown."""
+        self._check_callbacks()
+        owner = type(self).__name__
+        for prefix, method in (("predict", keras.Model.predict), ("compile", keras.Model.compile)):
+            routed = [name for name in self._routed(prefix) if not name.startswith("callbacks")]
+            check_arguments(f"{owner}({prefix}__...)", routed, _arguments_of(method), prefix + "__")
+
+    def _check_callbacks(self) -> None:
+        for callback in _flat_callbacks(self.callbacks):
+            kind = callback if inspect.isclass(callback) else type(callback)
+            if not issubclass(kind, keras.callbacks.Callback):
+                raise TypeError(
+                    f"The 'callbacks' parameter of {type(self).__name__} must hold Keras callbacks, as instances or "
+                    f"classes. Got {callback!r} instead. Callbacks of scikit-learn are set with set_callbacks."
+                )
 
     def _check_kept_network(self) -> None:
         """Bring the network of an earlier fit up to date with the parameters, or raise where that cannot be."""
@@ -248,16 +334,18 @@ class NeuralEstimator(CallbackSupportMixin):
         y = self._validate_y(y)
         check_lengths(X, y)
         weights = validate_weights(sample_weight, X.shape[0])
-        class_weights = self._class_weights(y)
+        class_weights = self._class_weights(y, None if reset else getattr(self, "classes_", None))
         if class_weights is not None:
             weights = class_weights if weights is None else weights * class_weights
+            if not (weights > 0).any():
+                raise ValueError("No row has a weight above zero: class_weight times sample_weight is zero for each.")
         return _Rows(X, y, weights)
 
     def _validate_y(self, y: Any) -> NDArray[Any]:
         raise NotImplementedError
 
-    def _class_weights(self, y: NDArray[Any]) -> NDArray[Any] | None:
-        """Weights of shape (n,) that the classes give to the rows."""
+    def _class_weights(self, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Weights of shape (n,) that the classes give to the rows; ``classes`` are those of an earlier fit."""
         return None
 
     def _prepare(self, rows: _Rows) -> None:
@@ -296,23 +384,23 @@ class NeuralEstimator(CallbackSupportMixin):
             return X
         return encoder.transform(X)
 
-    def _split(self, rows: _Rows, y: NDArray[Any], validation: tuple[Any, Any, Any]) -> tuple[_Rows, _Rows | None]:
+    def _split(self, rows: _Rows, validation: tuple[Any, Any, Any], schedule: Schedule) -> tuple[_Rows, _Rows | None]:
         """Rows to train on and rows to be judged on: the user's own, a share split off, or none."""
         X_val, y_val, weights_val = validation
-        if (X_val is None) != (y_val is None):
-            missing = "y_val" if y_val is None else "X_val"
-            raise ValueError(f"{type(self).__name__}.fit needs X_val and y_val together. {missing} is missing.")
         if X_val is not None:
-            return rows, self._encode(self._validate(X_val, y_val, weights_val, reset=False))
-        fraction = self._validation_share()
+            try:
+                return rows, self._encode(self._validate(X_val, y_val, weights_val, reset=False))
+            except ValueError as error:
+                raise ValueError(f"In the rows for validation (X_val, y_val, sample_weight_val): {error}") from error
+        fraction = schedule.arguments.get("validation_split", self._validation_share(schedule))
         if not fraction:
             return rows, None
         train, held_out = split_rows(self._strata(rows.y), len(rows.y), fraction, self._seeds.split)
         return rows.take(train), rows.take(held_out)
 
-    def _validation_share(self) -> float:
+    def _validation_share(self, schedule: Schedule) -> float:
         """Fraction of the rows to split off for validation."""
-        raise NotImplementedError
+        return float(self.validation_split)
 
     def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
         """Group of each row of encoded y, shape (n,), whose shares a split keeps; None for any split."""
@@ -320,9 +408,10 @@ class NeuralEstimator(CallbackSupportMixin):
 
     # --- one training run ---------------------------------------------------------------------------------------
 
-    def _settings(self, train: _Rows, held_out: _Rows | None, schedule: _Schedule) -> _engine.Settings:
-        arguments = self._fit_arguments() | dict(schedule.arguments)
-        rest = {name: value for name, value in arguments.items() if name not in _SETTINGS_ARGUMENTS}
+    def _settings(self, train: _Rows, held_out: _Rows | None, schedule: Schedule) -> _engine.Settings:
+        arguments = schedule.arguments
+        handled = (*_SETTINGS_ARGUMENTS, "validation_split")
+        rest = {name: value for name, value in arguments.items() if name not in handled}
         callbacks, _ = keras_callbacks(self)
         return _engine.Settings(
             epochs=schedule.epochs,
@@ -331,7 +420,7 @@ class NeuralEstimator(CallbackSupportMixin):
             shuffle=bool(arguments.get("shuffle", True)),
             initial_epoch=schedule.initial_epoch,
             validation_batch_size=self._validation_batch_size(arguments.get("validation_batch_size"), held_out),
-            early_stopping=self._early_stopping(),
+            early_stopping=self._early_stopping(schedule),
             callbacks=tuple(callbacks),
             verbose=int(arguments.get("verbose", 0)),
             keras_fit_arguments=rest,
@@ -345,12 +434,28 @@ class NeuralEstimator(CallbackSupportMixin):
         return flat | routed
 
     def _check_fit_arguments(self, arguments: Mapping[str, Any], prefix: str = "") -> None:
-        known = [name for name in inspect.signature(keras.Model.fit).parameters if name not in _NOT_FOR_FIT]
-        for name in arguments:
-            if name not in known:
-                nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-                hint = f" Did you mean {prefix + nearest[0]!r}?" if nearest else f" Known: {', '.join(known)}."
-                raise TypeError(f"{type(self).__name__}.fit got an unexpected argument {prefix + name!r}.{hint}")
+        owner = type(self).__name__
+        for name in ("callbacks", "class_weight"):
+            if name in arguments:
+                raise TypeError(f"{owner}.fit takes no {prefix + name!r}. Give {name}=... to the constructor.")
+        check_arguments(f"{owner}.fit", arguments, _arguments_of(keras.Model.fit), prefix)
+
+    def _check_counts(self, arguments: Mapping[str, Any]) -> None:
+        """Raise for numbers of rows or epochs that are out of range."""
+        for name, least, words in _COUNTS:
+            words += self._batch_size_words if name == "batch_size" else ()
+            value = arguments.get(name, words[0] if words else least)
+            if not (is_count(value, least) or any(value is word or value == word for word in words)):
+                raise ValueError(
+                    f"The {name!r} parameter of {type(self).__name__} must be an int in the range [{least}, inf)"
+                    f"{''.join(f' or {word!r}' for word in words)}. Got {value!r} instead."
+                )
+        fraction = arguments.get("validation_split", getattr(self, "validation_split", 0))
+        if not isinstance(fraction, Real) or not 0 <= float(fraction) < 1:
+            raise ValueError(
+                f"The 'validation_split' parameter of {type(self).__name__} must be a float in the range [0, 1). "
+                f"Got {fraction!r} instead."
+            )
 
     def _batch_size(self, batch_size: int | None, n_rows: int) -> int:
         if batch_size is None:
@@ -360,7 +465,7 @@ class NeuralEstimator(CallbackSupportMixin):
     def _validation_batch_size(self, batch_size: int | None, held_out: _Rows | None) -> int | None:
         return len(held_out.y) if batch_size == -1 and held_out is not None else batch_size
 
-    def _early_stopping(self) -> _engine.EarlyStopping | None:
+    def _early_stopping(self, schedule: Schedule) -> _engine.EarlyStopping | None:
         return None
 
     @contextmanager
@@ -386,6 +491,8 @@ class NeuralEstimator(CallbackSupportMixin):
         self.engine_ = result.way
         if result.best_epoch is not None:
             self.best_epoch_ = result.best_epoch + 1
+        elif hasattr(self, "best_epoch_"):
+            del self.best_epoch_
         for callback in settings.callbacks:
             callback.set_model(None)
         if result.stopped_by == "interrupt":
@@ -413,8 +520,8 @@ class NeuralEstimator(CallbackSupportMixin):
         self : estimator
             The estimator itself, ready to predict.
         """
+        self._check_parameters()
         with _all_or_nothing(self):
-            self._check_parameters()
             self._prepare(self._validate(X, y, None, reset=True))
         return self
 
@@ -422,36 +529,60 @@ class NeuralEstimator(CallbackSupportMixin):
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], arguments: dict[str, Any]
     ) -> Self:
         """Train for ``epochs``, from a new network unless ``warm_start`` keeps the old one."""
-        arguments, validation = self._with_validation_data(arguments, validation)
+        self._check_parameters()
         self._check_fit_arguments(arguments)
-        epochs = arguments.pop("epochs", None)
-        schedule = _Schedule(
-            keeps_network=bool(self.warm_start) and self.initialized_,
-            epochs=int(self._fit_arguments().get("epochs", 1) if epochs is None else epochs),
+        keeps_network = bool(self.warm_start) and self.initialized_
+        self._train(X, y, sample_weight, validation, keeps_network, False, self._fit_arguments() | arguments)
+        return self
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        keeps_network: bool,
+        is_partial: bool,
+        arguments: dict[str, Any],
+    ) -> None:
+        """Run one training with arguments of ``keras.Model.fit``, those for validation taken as X_val and y_val."""
+        arguments, validation = self._with_validation_data(arguments, validation)
+        self._check_counts(arguments)
+        schedule = Schedule(
+            keeps_network,
+            is_partial,
+            epochs=int(arguments.pop("epochs", 1)),
             initial_epoch=int(arguments.pop("initial_epoch", 0)),
             arguments=arguments,
         )
         self._fit(X, y, sample_weight, validation, schedule)
-        return self
 
     def _with_validation_data(
         self, arguments: dict[str, Any], validation: tuple[Any, Any, Any]
     ) -> tuple[dict[str, Any], tuple[Any, Any, Any]]:
         """Take Keras's ``validation_data`` as X_val, y_val and sample_weight_val."""
-        if arguments.get("validation_data") is None:
-            return {name: value for name, value in arguments.items() if name != "validation_data"}, validation
-        given = tuple(arguments["validation_data"])
         rest = {name: value for name, value in arguments.items() if name != "validation_data"}
-        return rest, (given[0], given[1], given[2] if len(given) > 2 else None)
+        given = arguments.get("validation_data")
+        if given is not None and all(value is None for value in validation):
+            X_val, y_val, weights_val = (*given, None) if len(given) == 2 else given
+            validation = X_val, y_val, weights_val
+        missing = [name for name, value in zip(("X_val", "y_val"), validation, strict=False) if value is None]
+        if missing and any(value is not None for value in validation):
+            raise ValueError(
+                f"{type(self).__name__}.fit needs X_val and y_val together. {' and '.join(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing."
+            )
+        return rest, validation
 
     def _partial_fit_from(self, X: Any, y: Any, sample_weight: Any, arguments: dict[str, Any]) -> Self:
         """Train for one more epoch."""
         for name in ("epochs", "initial_epoch"):
             if name in arguments:
                 raise TypeError(f"{type(self).__name__}.partial_fit trains for one epoch and takes no {name!r}.")
+        self._check_parameters()
         self._check_fit_arguments(arguments)
-        schedule = _Schedule(self.initialized_, epochs=1, initial_epoch=self.current_epoch, arguments=arguments)
-        self._fit(X, y, sample_weight, (None, None, None), schedule)
+        arguments = self._fit_arguments() | arguments | {"epochs": 1, "initial_epoch": self.current_epoch}
+        self._train(X, y, sample_weight, (None, None, None), self.initialized_, True, arguments)
         return self
 
     @property
@@ -463,11 +594,16 @@ class NeuralEstimator(CallbackSupportMixin):
         """Outputs of the network, shape (n, n_outputs)."""
         check_is_fitted(self)
         X = self._encode_features(validate_rows(self, X, reset=False, allow_nd=self._allows_nd))
-        arguments = self._routed("predict") | kwargs
-        arguments.setdefault("batch_size", getattr(self, "batch_size", None))
-        batch_size = arguments.pop("batch_size")
-        if not isinstance(batch_size, int) or batch_size == -1:
-            batch_size = None
+        if X.ndim > 2 and (taken := _misfitting_rows(self.model_, X.shape)):
+            raise ValueError(
+                f"X has rows of shape {X.shape[1:]}, but the model of {type(self).__name__} takes rows of shape "
+                f"{taken}."
+            )
+        check_arguments(f"{type(self).__name__}.predict", kwargs, _arguments_of(keras.Model.predict))
+        arguments = {"batch_size": getattr(self, "batch_size", None)} | self._routed("predict") | kwargs
+        self._check_counts({"batch_size": arguments["batch_size"]})
+        given: Any = arguments.pop("batch_size")
+        batch_size = int(given) if is_count(given, 1) else None
         if arguments.get("verbose") in (0, "auto"):
             del arguments["verbose"]
         if arguments:
@@ -509,7 +645,44 @@ class NeuralEstimator(CallbackSupportMixin):
         )
 
 
-_NOT_FOR_FIT = ("self", "x", "y", "sample_weight", "callbacks", "class_weight", "validation_split")
+# Numbers of rows and epochs: the least of each, and what may stand in its place.
+_COUNTS: tuple[tuple[str, int, tuple[Any, ...]], ...] = (
+    ("epochs", 1, ()),
+    ("initial_epoch", 0, ()),
+    ("batch_size", 1, (None, -1)),
+    ("validation_batch_size", 1, (None, -1)),
+)
+
+
+def is_count(value: Any, least: int) -> bool:
+    """Whether a value is an int of at least ``least``."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def _arguments_of(method: Callable[..., Any]) -> list[str]:
+    """Names of the arguments of a method of ``keras.Model`` that a user of an estimator may give."""
+    taken = ("self", "x", "y", "sample_weight", "callbacks", "class_weight")
+    return [name for name in inspect.signature(method).parameters if name not in taken]
+
+
+def check_arguments(owner: str, given: Iterable[str], known: Sequence[str], prefix: str = "") -> None:
+    """Raise for a name that is not among the known ones, with the nearest of them."""
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            hint = f"Did you mean {prefix + nearest[0]!r}?" if nearest else f"Known: {', '.join(known)}."
+            raise TypeError(f"{owner} got an unexpected argument {prefix + name!r}. {hint}")
+
+
+def _flat_callbacks(callbacks: Any) -> Iterator[Any]:
+    """Each callback in a single one, a list or a dict, which may be nested."""
+    if isinstance(callbacks, Mapping):
+        callbacks = list(callbacks.values())
+    if isinstance(callbacks, list | tuple):
+        for item in callbacks:
+            yield from _flat_callbacks(item)
+    elif callbacks is not None:
+        yield callbacks
 
 
 class _EpochTasks:
@@ -861,17 +1034,15 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
     def _validate_y(self, y: Any) -> NDArray[Any]:
         if not isinstance(self.target_encoder, ClassTargets):
             return np.asarray(y)
-        known = self.classes_ if self.initialized_ and "classes_" in vars(self) else getattr(self, "_all_classes", None)
-        return check_labels(y, known)[0]
+        return check_labels(y)[0]
 
-    def _class_weights(self, y: NDArray[Any]) -> NDArray[Any] | None:
+    def _class_weights(self, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[Any] | None:
         if self.class_weight is None:
             return None
-        weights: NDArray[Any] = compute_sample_weight(self.class_weight, y)
-        return weights
-
-    def _validation_share(self) -> float:
-        return float(self.validation_split)
+        if y.ndim == 2 and getattr(self.target_encoder, "exclusive_columns", False) and (y.sum(axis=1) == 1).all():
+            y, classes = y.argmax(axis=1), np.arange(y.shape[1])
+        known = getattr(self, "_all_classes", None) if classes is None else classes
+        return class_weights(type(self).__name__, self.class_weight, y, known)
 
     def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
         if self._is_multilabel():
@@ -881,17 +1052,50 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
     def _build_network(self, seed: int) -> _engine.Network:
         network = super()._build_network(seed)
         if isinstance(self.target_encoder_, ClassTargets):
-            self.target_encoder_.set_params(layout=_layout_for(network.model))
+            self.target_encoder_.set_params(layout=_layout_for(network.model, self.X_shape_))
         self._gives_logits = bool(getattr(network.model.loss, "from_logits", False))
         return network
 
+    def _check_outputs(self, model: keras.Model) -> None:
+        encoder, n_outputs = self.target_encoder_, _n_outputs(model, self.X_shape_)
+        if not isinstance(encoder, ClassTargets) or n_outputs in (None, encoder.n_classes_):
+            return
+        if n_outputs == 1 and encoder.target_type_ == "binary":
+            return
+        raise ValueError(
+            f"The model of {type(self).__name__} has {n_outputs} outputs per row, but y has {encoder.n_classes_} "
+            f"{'labels' if encoder.is_multilabel else 'classes'}. Its last layer needs units={encoder.n_classes_} "
+            "(meta['n_classes_'] in a model function)."
+        )
 
-def _layout_for(model: keras.Model) -> str:
+
+def _misfitting_rows(model: keras.Model, X_shape: tuple[int, ...]) -> tuple[int | None, ...] | None:
+    """The shape of the rows that a model takes, unless X of shape (n, ...) has such rows."""
+    taken: tuple[int | None, ...] = (getattr(model, "input_shape", None) or (None,))[1:]
+    # Keras itself adds or drops a last axis of length one.
+    fits = len(taken) != len(X_shape) - 1 or all(
+        size in (None, given) for size, given in zip(taken, X_shape[1:], strict=True)
+    )
+    return None if fits else taken
+
+
+def _n_outputs(model: keras.Model, X_shape: tuple[int, ...]) -> int | None:
+    """How many numbers a model gives for a row of X, shape (n, ...); for a sequence of answers, for each of them."""
+    shape = model.output_shape if getattr(model, "outputs", None) else model(_zero_row(X_shape)).shape
+    last: int | None = shape[-1]
+    return last
+
+
+def _zero_row(X_shape: tuple[int, ...]) -> Any:
+    """One row of zeros like those of X, on which Keras builds a model whose input shape is not given."""
+    return keras.ops.zeros((1, *X_shape[1:]))
+
+
+def _layout_for(model: keras.Model, X_shape: tuple[int, ...]) -> str:
     """How the loss of a user's model wants classes: Keras's own take indicators, but for those named ``sparse_*``."""
-    name = loss_name(model.loss)
-    n_outputs = model.output_shape[-1]
-    is_users_own = not hasattr(keras.losses, name) and not isinstance(model.loss, keras.losses.Loss | str)
-    return "ordinal" if name.startswith("sparse_") or n_outputs == 1 or is_users_own else "one-hot"
+    if loss_name(model.loss).startswith("sparse_") or _n_outputs(model, X_shape) == 1:
+        return "ordinal"
+    return "one-hot" if is_loss_of_keras(model.loss) or isinstance(model.loss, keras.losses.Loss) else "ordinal"
 
 
 class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
@@ -1109,10 +1313,18 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         values: NDArray[np.float64] = self.target_encoder_.inverse_transform(outputs)
         return values
 
+    def _check_outputs(self, model: keras.Model) -> None:
+        encoder, n_outputs = self.target_encoder_, _n_outputs(model, self.X_shape_)
+        if not isinstance(encoder, RegressionTargets) or n_outputs in (None, encoder.n_outputs_):
+            return
+        # A loss of the user's own may well want other outputs, such as a mean and a variance.
+        if is_loss_of_keras(model.loss):
+            raise ValueError(
+                f"The model of {type(self).__name__} has {n_outputs} outputs per row, but y has {encoder.n_outputs_}. "
+                f"Its last layer needs units={encoder.n_outputs_} (meta['n_outputs_'] in a model function)."
+            )
+
     def _validate_y(self, y: Any) -> NDArray[Any]:
         if not isinstance(self.target_encoder, RegressionTargets):
             return np.asarray(y)
         return check_values(y)
-
-    def _validation_share(self) -> float:
-        return float(self.validation_split)
