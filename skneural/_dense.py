@@ -47,8 +47,8 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     """A network of dense layers that classifies.
 
     It minimises the mean over the rows of w_i * loss(y_i, f(x_i)) plus l2 times the sum of squared kernel weights,
-    where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the cross-entropy in
-    nats, and w_i is the product of sample and class weight, scaled to a mean of one.
+    where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the
+    cross-entropy in nats, and w_i is the product of sample and class weight, scaled to a mean of one.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         Fraction in [0, 1) of each hidden layer's outputs that is dropped in a training step.
     batch_normalization : bool, default=False
         Whether each hidden layer is normalised over the batch before its activation.
-    l2 : float, default=0.0
+    l2 : float, default=1e-4
         Weight of the sum of squared kernel weights in the objective.
     kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
         What the kernels are drawn from; biases start at zero.
@@ -76,7 +76,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     epochs : int, default=100
         Passes over the rows; the most passes with ``early_stopping``.
     batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is min(200, n_samples).
+        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
     class_weight : dict, "balanced" or list of dict, default=None
@@ -166,7 +166,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         activation: Any = "relu",
         dropout: float = 0.0,
         batch_normalization: bool = False,
-        l2: float = 0.0,
+        l2: float = 1e-4,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
         learning_rate: Any = 1e-3,
@@ -229,7 +229,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         Fraction in [0, 1) of each hidden layer's outputs that is dropped in a training step.
     batch_normalization : bool, default=False
         Whether each hidden layer is normalised over the batch before its activation.
-    l2 : float, default=0.0
+    l2 : float, default=1e-4
         Weight of the sum of squared kernel weights in the objective.
     kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
         What the kernels are drawn from; biases start at zero.
@@ -245,7 +245,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
     epochs : int, default=100
         Passes over the rows; the most passes with ``early_stopping``.
     batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is min(200, n_samples).
+        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
     early_stopping : bool, default=False
@@ -325,7 +325,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         activation: Any = "relu",
         dropout: float = 0.0,
         batch_normalization: bool = False,
-        l2: float = 0.0,
+        l2: float = 1e-4,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
         learning_rate: Any = 1e-3,

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any, cast
 
 import keras
+import numpy as np
 
 from . import _engine
 from ._compiling import (
@@ -238,8 +239,8 @@ class FamilyEstimator(NeuralEstimator):
 
 
 def auto_batch_size(n_rows: int) -> int:
-    """Return the batch size that ``batch_size="auto"`` stands for."""
-    return 200 if n_rows > 0 else 1
+    """Return the power of two nearest to n_rows / 256, but at least 32 and at most 256 rows."""
+    return int(np.clip(2 ** round(np.log2(max(n_rows, 1) / 256)), 32, 256))
 
 
 def _structure_key(architecture: Any) -> Hashable:

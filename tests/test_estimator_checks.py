@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import pytest
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
 
@@ -38,18 +40,33 @@ def _name(estimator):
     return type(estimator).__name__
 
 
-def _expected_failures(estimator):
-    return {
-        "check_mixin_order": (
-            "scikeras puts ClassifierMixin and RegressorMixin behind BaseEstimator, and no subclass can reorder that"
-        )
-    }
+EXPECTED_FAILURES = {
+    "check_mixin_order": (
+        "scikeras puts ClassifierMixin and RegressorMixin behind BaseEstimator, and no subclass can reorder that"
+    )
+}
+
+
+def _checks():
+    """Every check of every estimator, named without the addresses that a function's repr has."""
+    for estimator in [*CLASSIFIERS, *REGRESSORS]:
+        for case in estimator_checks_generator(
+            estimator, expected_failed_checks=EXPECTED_FAILURES, mark="xfail", xfail_strict=True
+        ):
+            values, marks = (case.values, case.marks) if hasattr(case, "marks") else (case, ())
+            yield pytest.param(*values, marks=marks, id=f"{_name(estimator)}-{_check_name(values[1])}")
+
+
+def _check_name(check):
+    if not isinstance(check, functools.partial):
+        return check.__name__
+    return "-".join([_check_name(check.func), *(f"{name}={value}" for name, value in check.keywords.items())])
 
 
 @pytest.mark.slow
 # Many checks train so briefly, or on so odd data, that scikit-learn's warnings about it are their subject.
 @pytest.mark.filterwarnings("default")
-@parametrize_with_checks([*CLASSIFIERS, *REGRESSORS], expected_failed_checks=_expected_failures, xfail_strict=True)
+@pytest.mark.parametrize(("estimator", "check"), _checks())
 def test_scikit_learn_check_passes(estimator, check):
     check(estimator)
 
