@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
@@ -169,6 +170,7 @@ def _check_label_array(y: Any) -> None:
             f"Got an array of shape {labels.shape} instead."
         )
     if labels.dtype.kind != "O":
+        assert_all_finite(labels, input_name="y")
         return
     rows = [row for row, label in enumerate(labels.ravel().tolist()) if is_missing(label)]
     if rows:

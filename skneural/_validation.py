@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, validate_data
 _STRING_REMEDY = (
     "Encode it first, for example with a ColumnTransformer that puts a OneHotEncoder on the string columns in front."
 )
-_FLOAT32 = np.finfo(np.float32)
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
@@ -61,7 +61,7 @@ def _check_float32(estimator: Any, rows: Any) -> None:
     if values.dtype.kind != "f" or values.dtype.itemsize <= 4 or not values.size:
         return
     extreme = max(float(values.max()), -float(values.min()))
-    if extreme > _FLOAT32.max:
+    if extreme > _FLOAT32_MAX:
         raise ValueError(
             f"X of {type(estimator).__name__} holds a value of size {extreme:g}, too large for float32, in which "
             "networks compute. Scale X, for example with a StandardScaler in front."

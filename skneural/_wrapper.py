@@ -500,7 +500,7 @@ class NeuralEstimator(CallbackSupportMixin):
                 f"The fit was interrupted in epoch {settings.initial_epoch + result.n_epochs + 1}. "
                 "The best weights so far are kept.",
                 InterruptedFitWarning,
-                stacklevel=6,
+                stacklevel=8,
             )
 
     # --- public methods -----------------------------------------------------------------------------------------
