@@ -14,6 +14,8 @@ from typing import Any
 
 import keras
 
+from ._seeds import seeded_global_generators
+
 
 @dataclass(frozen=True)
 class Compilation:
@@ -194,7 +196,9 @@ def check_initializer(owner: str, parameter: str, initializer: Any) -> None:
             f"The {parameter!r} parameter of {owner} must be a name or a Keras initializer. Got {initializer!r}."
         )
     try:
-        keras.initializers.get(initializer)
+        # Keras draws a seed for each initializer that it makes.
+        with seeded_global_generators(0):
+            keras.initializers.get(initializer)
     except ValueError:
         raise_unknown(owner, parameter, initializer, _class_names(keras.initializers, keras.initializers.Initializer))
 

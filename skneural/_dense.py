@@ -152,7 +152,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skneural import DenseNetClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> classifier = make_pipeline(StandardScaler(), DenseNetClassifier((16,), random_state=0)).fit(X, y)
+    >>> classifier = make_pipeline(StandardScaler(), DenseNetClassifier((64,), random_state=0)).fit(X, y)
     >>> bool(classifier.score(X, y) > 0.9)
     True
     """

@@ -148,6 +148,7 @@ def check_labels(y: Any, classes: ArrayLike | None = None) -> tuple[NDArray[Any]
     if sparse.issparse(y):
         y = _indicators(y)
     _check_label_array(y)
+    y = _with_native_dtype(y)
     kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind not in _LEARNABLE:
         raise ValueError(
@@ -185,6 +186,14 @@ def _check_label_array(y: Any) -> None:
         raise ValueError(
             f"The labels in y must be of one type. Got {' and '.join(kinds)} instead. Turn all of them into str."
         ) from error
+
+
+def _with_native_dtype(y: Any) -> Any:
+    """Turn labels in an object array, which may be numbers or bools, into the dtype of their kind; strings stay."""
+    labels = np.asarray(y)
+    if labels.dtype.kind != "O" or isinstance(labels.flat[0], str):
+        return y
+    return np.array(labels.tolist())
 
 
 def _indicators(y: Any) -> NDArray[Any]:

@@ -146,8 +146,8 @@ class NeuralEstimator(CallbackSupportMixin):
         start = prefix + "__"
         return {name.removeprefix(start): value for name, value in vars(self).items() if name.startswith(start)}
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        return str(BaseEstimator.__repr__(self, N_CHAR_MAX=N_CHAR_MAX))
+    # The very function: scikit-learn's printer knows estimators inside others by it.
+    __repr__ = BaseEstimator.__repr__
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_network")
@@ -198,6 +198,8 @@ class NeuralEstimator(CallbackSupportMixin):
         if not model.compiled:
             model.compile(**users_compile_arguments(self))
         self._check_users_model(model)
+        # Without its variables an optimizer cannot be restored from a pickle.
+        model.optimizer.build(model.trainable_variables)
         return _engine.Network.from_model(model)
 
     def _check_users_model(self, model: keras.Model) -> None:

@@ -66,7 +66,7 @@ def _check_name(check):
 @pytest.mark.slow
 # Many checks train so briefly, or on so odd data, that scikit-learn's warnings about it are their subject.
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize(("estimator", "check"), _checks())
+@pytest.mark.parametrize(("estimator", "check"), list(_checks()))
 def test_scikit_learn_check_passes(estimator, check):
     check(estimator)
 

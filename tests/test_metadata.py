@@ -50,7 +50,7 @@ def weights():
 
 def network(**parameters):
     defaults = {"epochs": 2, "learning_rate": 0.05, "batch_size": 10, "random_state": 0}
-    return DenseNetClassifier((4,), **defaults | parameters)
+    return DenseNetClassifier((4,), **{"l2": 0.0} | defaults | parameters)
 
 
 def build_users_network(meta):
