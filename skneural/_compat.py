@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.saving.keras_saveable import KerasSaveable
+from tensorflow.core.protobuf import config_pb2
 
 _PYTHON_RANDOM = threading.RLock()
 
@@ -108,6 +110,18 @@ def replace_moments(layer: keras.layers.BatchNormalization, moments: Any) -> Non
     row count and loses the axis of a single feature.
     """
     layer._moments = moments
+
+
+def make_callable(session: tf.compat.v1.Session, feeds: list[tf.Tensor], fetches: list[tf.Tensor]) -> Any:
+    """Give a function from arrays to arrays that runs a session.
+
+    TensorFlow 2.21, ``BaseSession._make_callable_from_options``: the public ``make_callable`` goes through
+    ``Session.run``, which costs 0.2 ms a call in Python.
+    """
+    options = config_pb2.CallableOptions()
+    options.feed.extend(tensor.name for tensor in feeds)
+    options.fetch.extend(tensor.name for tensor in fetches)
+    return session._make_callable_from_options(options)
 
 
 class _StatelessOptimizer(keras.optimizers.Optimizer):

@@ -190,6 +190,7 @@ def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bo
         y_dtype=rows.y_dtype,
         has_weights=data.sample_weight is not None,
         remainder=None if template.is_row_wise else data.n_rows % batch_size,
+        is_ordered=not rows.is_resident,
     )
     try:
         program = pass_program(template, shape)

@@ -21,7 +21,7 @@ class PassShape:
     """All that shapes a program beside its template.
 
     ``n_rows`` is the number of rows that there is room for. ``remainder`` is the length of the last batch where rows
-    must not be masked, and None where they may.
+    must not be masked, and None where they may. ``is_ordered`` says that the rows lie in the order of the visit.
     """
 
     is_training: bool
@@ -33,6 +33,7 @@ class PassShape:
     y_dtype: str
     has_weights: bool
     remainder: int | None
+    is_ordered: bool = False
 
     @property
     def order_length(self) -> int:
@@ -66,9 +67,10 @@ def _specs(template: Template, shape: PassShape) -> Inputs:
         "numbers": tf.TensorSpec(template.built_numbers.shape, tf.float32),
         "X": tf.TensorSpec((shape.n_rows, *shape.X_shape), shape.X_dtype),
         "y": tf.TensorSpec((shape.n_rows, *shape.y_shape), shape.y_dtype),
-        "order": tf.TensorSpec((shape.order_length,), tf.int32),
         "dropout_key": tf.TensorSpec((2,), tf.uint32),
     }
+    if not shape.is_ordered:
+        specs["order"] = tf.TensorSpec((shape.order_length,), tf.int32)
     if shape.has_weights:
         specs["sample_weight"] = tf.TensorSpec((shape.n_rows,), tf.float32)
     return specs | {name: tf.TensorSpec((), tf.int32) for name in ("n_rows", "first", "last")}
@@ -80,10 +82,9 @@ def _one_pass(template: Template, shape: PassShape, inputs: Inputs) -> dict[str,
     batch_size = shape.batch_size
 
     def step(index: tf.Tensor, state: ModelState, size: int) -> ModelState:
-        rows = tf.slice(inputs["order"], [index * batch_size], [size])
+        X, y, weights = _rows_of_batch(inputs, index * batch_size, size)
         n_rows = tf.minimum(batch_size, inputs["n_rows"] - index * batch_size) if is_masked else size
-        weights = tf.gather(inputs["sample_weight"], rows) if shape.has_weights else None
-        batch = Batch(tf.gather(inputs["X"], rows), tf.gather(inputs["y"], rows), weights, n_rows, is_masked)
+        batch = Batch(X, y, weights, n_rows, is_masked)
         key = tf.stack([inputs["dropout_key"][0], inputs["dropout_key"][1] + tf.cast(index, tf.uint32)])
         return run_batch(template, state, batch, StepInputs(inputs["numbers"], batch.row_mask, key))
 
@@ -107,6 +108,20 @@ def _one_pass(template: Template, shape: PassShape, inputs: Inputs) -> dict[str,
         "metrics": state.metrics,
         "results": metric_results(template, state.metrics),
     }
+
+
+def _rows_of_batch(inputs: Inputs, start: tf.Tensor, size: int) -> list[tf.Tensor | None]:
+    """Take X, y and weights of ``size`` rows from the ``start``-th on."""
+    arrays = [inputs.get(name) for name in ("X", "y", "sample_weight")]
+    if "order" in inputs:
+        rows = tf.slice(inputs["order"], [start], [size])
+        return [None if array is None else tf.gather(array, rows) for array in arrays]
+    return [None if array is None else _slice(array, start, size) for array in arrays]
+
+
+def _slice(array: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:
+    others = len(array.shape) - 1
+    return tf.slice(array, [start, *[0] * others], [size, *array.shape[1:]])
 
 
 def _as_tuple(state: ModelState) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:

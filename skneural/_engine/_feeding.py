@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,9 @@ from ._records import Data
 from ._rows import target_dtype
 
 # Dense rows beyond this stay where they are and are copied to the program part after part.
-RESIDENT_BYTES = 512 * 2**20
+RESIDENT_BYTES = 64 * 2**20
 PART_BYTES = 32 * 2**20
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass
@@ -30,56 +32,80 @@ class Part:
 class Rows:
     """A training or validation set as a program takes it.
 
-    ``n_room`` is the number of rows in the program's arrays.
+    ``n_room`` is the number of rows in the program's arrays. Resident rows lie there as they came and the program
+    picks them in its ``order``; others are brought there in that order, part after part.
     """
 
     def __init__(self, data: Data, batch_size: int, X_dtype: str) -> None:
-        self._data = data
         self._batch_size = batch_size
-        self.n_rows = data.n_rows
-        self.n_batches = -(-data.n_rows // batch_size)
         self.X_dtype = X_dtype
         self.y_dtype = str(np.dtype(target_dtype(data.y)))
+        self._sources: dict[str, tuple[Any, str]] = {"X": (data.X, X_dtype), "y": (data.y, self.y_dtype)}
+        if data.sample_weight is not None:
+            self._sources["sample_weight"] = (data.sample_weight, "float32")
+        self.n_rows = data.n_rows
+        self.n_batches = -(-data.n_rows // batch_size)
         row_bytes = int(np.prod(data.X.shape[1:])) * np.dtype(X_dtype).itemsize
         self.is_resident = not sparse.issparse(data.X) and data.n_rows * row_bytes <= RESIDENT_BYTES
-        part = max(1, PART_BYTES // max(1, row_bytes * batch_size)) * batch_size
-        self.n_room = bucket(data.n_rows) if self.is_resident else min(part, bucket(data.n_rows))
-        if not self.is_resident:
-            self.n_room = -(-self.n_room // batch_size) * batch_size
-        self._arrays: dict[str, NDArray[Any]] | None = None
+        self.n_room = bucket(data.n_rows) if self.is_resident else self._part_length(row_bytes)
+        self._resident: Arrays | None = None
+
+    def _part_length(self, row_bytes: int) -> int:
+        """Choose a number of rows, a multiple of the batch size, that a part holds."""
+        fitting = max(1, PART_BYTES // max(1, row_bytes * self._batch_size)) * self._batch_size
+        return min(fitting, -(-bucket(self.n_rows) // self._batch_size) * self._batch_size)
 
     def parts(self, order: NDArray[np.intp]) -> Iterator[Part]:
-        """Give the rows in the given order, part after part."""
+        """Give the rows in the given order, part after part; a part holds until the next but one."""
         if self.is_resident:
-            if self._arrays is None:
-                self._arrays = self._filled(slice(None))
-            yield self._part(order)
+            yield Part({**self.arrays, "order": self._padded(order), "n_rows": np.int32(len(order))}, self.n_batches)
             return
-        for start in range(0, len(order), self.n_room):
-            rows = order[start : start + self.n_room]
-            self._arrays = self._filled(rows)
-            yield self._part(np.arange(len(rows)))
+        pieces = [order[start : start + self.n_room] for start in range(0, len(order), self.n_room)]
+        buffers = [self._new_arrays() for _ in pieces[:2]]
+        # The next part is fetched while the program works on this one.
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self._fetch, pieces[0], buffers[0])
+            for index, piece in enumerate(pieces):
+                arrays = coming.result()
+                if index + 1 < len(pieces):
+                    coming = pool.submit(self._fetch, pieces[index + 1], buffers[(index + 1) % 2])
+                yield Part({**arrays, "n_rows": np.int32(len(piece))}, -(-len(piece) // self._batch_size))
 
-    def _part(self, order: NDArray[np.intp]) -> Part:
-        n_batches = -(-len(order) // self._batch_size)
+    @property
+    def arrays(self) -> Arrays:
+        """Resident rows as they came, in arrays with room for ``n_room``; what lies behind them is never read."""
+        if self._resident is None:
+            arrays = self._new_arrays()
+            for name, (source, _) in self._sources.items():
+                # Assignment converts the dtype without a copy of the whole.
+                arrays[name][: self.n_rows] = source
+            self._resident = arrays
+        return self._resident
+
+    def _padded(self, order: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Repeat the last row up to the length of full batches."""
         padded = np.full(-(-self.n_room // self._batch_size) * self._batch_size, order[-1], np.int32)
         padded[: len(order)] = order
-        assert self._arrays is not None
-        return Part({**self._arrays, "order": padded, "n_rows": np.int32(len(order))}, n_batches)
+        return padded
 
-    def _filled(self, rows: slice | NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-        """Copy some rows into arrays of the program's shapes, which are made once; what lies behind is not read."""
-        data = self._data
-        sources: dict[str, tuple[Any, str]] = {"X": (data.X, self.X_dtype), "y": (data.y, self.y_dtype)}
-        if data.sample_weight is not None:
-            sources["sample_weight"] = (data.sample_weight, "float32")
-        arrays = self._arrays or {
-            name: empty_aligned((self.n_room, *source.shape[1:]), dtype) for name, (source, dtype) in sources.items()
+    def _new_arrays(self) -> Arrays:
+        return {
+            name: empty_aligned((self.n_room, *source.shape[1:]), dtype)
+            for name, (source, dtype) in self._sources.items()
         }
-        for name, (source, _) in sources.items():
-            # Assignment converts the dtype without a copy of the whole.
-            taken = source[rows].toarray() if sparse.issparse(source) else source[rows]
-            arrays[name][: taken.shape[0]] = taken
+
+    def _fetch(self, rows: NDArray[np.intp], arrays: Arrays) -> Arrays:
+        """Copy some rows, the last one repeated to the end of its batch."""
+        n_filled = -(-len(rows) // self._batch_size) * self._batch_size
+        for name, (source, dtype) in self._sources.items():
+            into = arrays[name]
+            if sparse.issparse(source):
+                into[: len(rows)] = source[rows].toarray()
+            elif source.dtype == dtype:
+                np.take(source, rows, axis=0, out=into[: len(rows)], mode="clip")
+            else:
+                into[: len(rows)] = source[rows]
+            into[len(rows) : n_filled] = into[len(rows) - 1]
         return arrays
 
 

@@ -77,6 +77,7 @@ class Network:
         self._model = model
         self._pickled_model = pickled_model
         self._lock = threading.RLock()
+        self._architecture: Hashable | None = None
         self.forward: Any = None
 
     @classmethod
@@ -129,17 +130,28 @@ class Network:
             with untouched_python_random():
                 self._model.build((None, *row_shape))
 
-    def program_template(self, y: NDArray[Any]) -> Template:
-        """Give the engine's own model of this architecture, prepared for targets like y."""
-        key: Hashable
+    @property
+    def template_key(self) -> Hashable:
+        """What networks share that may use one template."""
         if self.blueprint is not None:
-            key, build = ("blueprint", self.blueprint.key), partial(build_model, self.blueprint)
-        else:
-            key, build = ("model", architecture_key(self.model)), partial(copy_of, self.model)
+            return ("blueprint", self.blueprint.key)
+        with self._lock:
+            if self._architecture is None:
+                self._architecture = ("model", architecture_key(self.model))
+            return self._architecture
+
+    def template(self, *variant: Hashable) -> Template:
+        """Give the engine's own model of this architecture, one more for each variant."""
+        build = partial(copy_of, self.model) if self.blueprint is None else partial(build_model, self.blueprint)
+        return kept_template((self.template_key, *variant), build)
+
+    def program_template(self, y: NDArray[Any]) -> Template:
+        """Give a template that is prepared for targets like y."""
+        self._architecture = None  # the user may have compiled the model anew
         y_shape = y.shape[1:]
-        template = kept_template(key, build)
+        template = self.template()
         if template.y_shape not in (None, y_shape):
-            template = kept_template((key, y_shape), build)
+            template = self.template(y_shape)
         if template.y_shape is None:
             template.prepare(y_shape, str(np.dtype(target_dtype(y))))
         return template
@@ -166,6 +178,13 @@ class Network:
                 self._state = state
             else:
                 state.write_to(self._model)
+
+    def variable_values(self) -> list[NDArray[Any]]:
+        """Give the present values in the order of ``model.variables``, to be read only."""
+        with self._lock:
+            if self._state is not None and self._model is None:
+                return self._state.variables
+            return [variable.value.numpy() for variable in self.model.variables]
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Copy the weights in the order of ``keras.Model.get_weights``."""
@@ -210,4 +229,4 @@ class Network:
 
 def _template_of(blueprint: Blueprint) -> Template:
     """Give the kept template of the blueprint's key, built if there is none."""
-    return kept_template(("blueprint", blueprint.key), partial(build_model, blueprint))
+    return kept_template((("blueprint", blueprint.key),), partial(build_model, blueprint))

@@ -1,36 +1,131 @@
-"""Prediction in blocks of rows of a few fixed sizes, through functions that are traced once per size."""
+"""Prediction in blocks of rows of bounded size, through programs that networks of one architecture share."""
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ._keras_fit import input_dtype
+from skneural._compat import flatten_layers
+
+from ._compilable import why_not_model
+from ._kept import LeastRecentlyUsed
 from ._network import Network
+from ._program import TRACING, Program
 from ._rows import dense_rows
 
-MAX_BLOCK = 1024
-_TRACING = threading.RLock()
+MAX_FORWARD_PROGRAMS = 64
+# The largest output of a layer for one block of rows stays about below this.
+BLOCK_BYTES = 32 * 2**20
+_MAX_BLOCK, _MIN_BLOCK = 8192, 32
+# TensorFlow computes a row alike wherever it stands among a multiple of so many rows.
+_ROW_MULTIPLE = 16
+Array = NDArray[Any]
 
 
-def predict(network: Network, X: NDArray[Any] | sparse.csr_array, batch_size: int | None = None) -> NDArray[np.float32]:
+def predict(network: Network, X: Array | sparse.csr_array, batch_size: int | None = None) -> NDArray[np.float32]:
     """Compute what the network answers to each row, shape (n, ...); safe to call from many threads at once."""
-    model = network.model
-    with _TRACING:
-        if network.forward is None:
-            network.forward = tf.function(lambda rows: model(rows, training=False), autograph=False)
+    forward = _forward_of(network)
+    values = network.variable_values()
+    step = batch_size or forward.block_size
     blocks = []
-    limit = batch_size or MAX_BLOCK
-    for start in range(0, X.shape[0], limit):
-        rows = dense_rows(X, slice(start, min(start + limit, X.shape[0])), input_dtype(model))
-        size = min(limit, 1 << (len(rows) - 1).bit_length())
-        padded = np.zeros((size, *rows.shape[1:]), rows.dtype)
-        padded[: len(rows)] = rows
-        with _TRACING:
-            blocks.append(network.forward(tf.constant(padded)).numpy()[: len(rows)])
-    return np.concatenate(blocks).astype(np.float32, copy=False)
+    for start in range(0, max(X.shape[0], 1), step):
+        rows = dense_rows(X, slice(start, start + step), forward.dtype)
+        blocks.append(forward(values, _padded(rows))[: len(rows)])
+    outputs = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return np.asarray(outputs, np.float32)
+
+
+def _padded(rows: Array) -> Array:
+    """Append rows of zeros up to a multiple of rows."""
+    n_padded = max(-(-len(rows) // _ROW_MULTIPLE), 1) * _ROW_MULTIPLE
+    if n_padded == len(rows):
+        return rows
+    padded = np.zeros((n_padded, *rows.shape[1:]), rows.dtype)
+    padded[: len(rows)] = rows
+    return padded
+
+
+class _ForwardProgram:
+    """A program from an architecture's variables and rows to outputs.
+
+    It is not compiled by XLA, whose matrix products depend on the number of rows, and whose convolutions are slower.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.dtype = str(model.inputs[0].dtype)
+        self.block_size = _block_size(model)
+        self._program = Program(
+            lambda inputs: _outputs(model, *inputs),
+            (
+                [tf.TensorSpec(variable.shape, variable.dtype) for variable in model.variables],
+                tf.TensorSpec((None, *model.inputs[0].shape[1:]), self.dtype),
+            ),
+            is_compiled=False,
+        )
+
+    def __call__(self, values: list[Array], rows: Array) -> Array:
+        outputs: Array = self._program.run([*values, rows])[0]
+        return outputs
+
+
+class _ForwardFunction:
+    """A model of a kind that the engine cannot copy, traced with its own variables."""
+
+    def __init__(self, model: keras.Model) -> None:
+        inputs = getattr(model, "inputs", None)
+        self.dtype = str(inputs[0].dtype) if inputs else "float32"
+        self.block_size = _MIN_BLOCK
+        self._function = tf.function(lambda rows: model(rows, training=False), autograph=False, reduce_retracing=True)
+
+    def __call__(self, values: list[Array], rows: Array) -> Array:
+        with TRACING:
+            outputs: Array = self._function(tf.constant(rows)).numpy()
+        return outputs
+
+
+_Forward = _ForwardProgram | _ForwardFunction
+_forwards: LeastRecentlyUsed[_ForwardProgram | None] = LeastRecentlyUsed(MAX_FORWARD_PROGRAMS)
+
+
+def _forward_of(network: Network) -> _Forward:
+    """Give the kept program of the network's architecture, or a function of its own where there can be none."""
+    if network.forward is None:
+        program = None
+        if why_not_model(network.any_model) is None:
+            program = _forwards.get(network.template_key, lambda: _try_program(network))
+        network.forward = program or _ForwardFunction(network.model)
+    forward: _Forward = network.forward
+    return forward
+
+
+def _try_program(network: Network) -> _ForwardProgram | None:
+    try:
+        return _ForwardProgram(network.template().model)
+    except Exception:
+        return None
+
+
+def _outputs(model: keras.Model, values: list[tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
+    with keras.StatelessScope(state_mapping=list(zip(model.variables, values, strict=True))):
+        return model(rows, training=False)
+
+
+def _block_size(model: keras.Model) -> int:
+    """Choose how many rows go through the model at once."""
+    tensors = [*model.inputs, *(tensor for layer in flatten_layers(model) for tensor in _built_outputs(layer))]
+    largest = max(int(np.prod([size or 1 for size in tensor.shape[1:]])) for tensor in tensors)
+    n_rows = min(max(BLOCK_BYTES // (4 * largest), _MIN_BLOCK), _MAX_BLOCK)
+    return n_rows // _ROW_MULTIPLE * _ROW_MULTIPLE
+
+
+def _built_outputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
+    """Give the outputs of a layer that stands in a functional graph, nothing for the layers inside it."""
+    try:
+        return list(keras.tree.flatten(layer.output))
+    except AttributeError:
+        return []

@@ -10,9 +10,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from skneural._compat import make_callable
+
 # Tracing calls layers, optimizers and metrics of a shared template, so one thread traces at a time.
 TRACING = threading.RLock()
 _ALIGNMENT = 64
+# The thread that calls runs the few operations of a program itself: handing them to others costs more than they do.
+_CONFIG = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=-1)
 
 
 class TraceCounter:
@@ -41,16 +45,17 @@ class Program:
             if is_compiled:
                 function = tf.function(function, jit_compile=True, autograph=False)
             self._outputs = function(placeholders)
-        self._inputs = inputs
-        self._feeds = tf.nest.flatten(placeholders)
-        self._fetches = tf.nest.flatten(self._outputs)
-        self._session = tf.compat.v1.Session(graph=graph)
+        self._session = tf.compat.v1.Session(graph=graph, config=_CONFIG)
+        self._callable = make_callable(self._session, tf.nest.flatten(placeholders), tf.nest.flatten(self._outputs))
 
     def __call__(self, inputs: Any) -> Any:
-        """Compute the outputs; the first call compiles."""
-        tf.nest.assert_same_structure(self._inputs, inputs)
-        feeds = dict(zip(self._feeds, tf.nest.flatten(inputs), strict=True))
-        return tf.nest.pack_sequence_as(self._outputs, self._session.run(self._fetches, feeds))
+        """Compute the outputs for inputs of the structure that was traced; the first call compiles."""
+        return tf.nest.pack_sequence_as(self._outputs, self.run(tf.nest.flatten(inputs)))
+
+    def run(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Compute the outputs, all in a row as ``tf.nest.flatten`` puts them."""
+        outputs: list[NDArray[Any]] = self._callable(*inputs)
+        return outputs
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)
