@@ -28,7 +28,7 @@ from skneural import DenseNetClassifier, TrainingCurveDisplay
 GRID = {
     "network__hidden_layer_sizes": [(100,), (200, 100)],
     "network__dropout": [0.0, 0.25],
-    "network__learning_rate": [1e-3, 3e-3],
+    "network__learning_rate": [1e-3, 3e-3, 1e-2],
 }
 QUICK_GRID = {"network__hidden_layer_sizes": [(16,)], "network__learning_rate": [1e-2, 3e-2], "network__epochs": [3]}
 
@@ -38,7 +38,7 @@ def main() -> None:
     started = time.perf_counter()
     X, y = load_digits(return_X_y=True)
 
-    pipeline = Pipeline([("scale", StandardScaler()), ("network", DenseNetClassifier(epochs=20, random_state=0))])
+    pipeline = Pipeline([("scale", StandardScaler()), ("network", DenseNetClassifier(epochs=50, random_state=0))])
     search = GridSearchCV(pipeline, options.grid, cv=folds(options, seed=0), n_jobs=options.jobs)
     print(f"Searching for the network that reads {len(X)} images of handwritten digits best ...")
     show_progress(search).fit(X, y)
