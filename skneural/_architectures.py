@@ -30,42 +30,47 @@ class DenseArchitecture:
 def build_dense(architecture: DenseArchitecture) -> keras.Sequential:
     """Build the network of a dense architecture, not compiled."""
     network = keras.Sequential([keras.Input((architecture.n_features,))])
-    for size, activation in zip(architecture.hidden_layer_sizes, architecture.activations, strict=True):
-        for layer in _hidden_block(architecture, size, activation):
+    for position in range(len(architecture.hidden_layer_sizes)):
+        for layer in _hidden_block(architecture, position):
             network.add(layer)
-    network.add(_dense(architecture, architecture.n_outputs, architecture.output_activation))
+    n_hidden = len(architecture.hidden_layer_sizes)
+    network.add(_dense(architecture, n_hidden, architecture.n_outputs, architecture.output_activation))
     return network
 
 
-def _hidden_block(
-    architecture: DenseArchitecture, size: int, activation: str | Callable[..., Any]
-) -> list[keras.layers.Layer]:
+def _hidden_block(architecture: DenseArchitecture, position: int) -> list[keras.layers.Layer]:
     """Layers of one hidden block; Ioffe and Szegedy (2015, section 3.2) normalise before the activation."""
+    size, activation = architecture.hidden_layer_sizes[position], architecture.activations[position]
     if architecture.batch_normalization:
         block = [
-            _dense(architecture, size, "linear"),
+            _dense(architecture, position, size, "linear"),
             keras.layers.BatchNormalization(),
             keras.layers.Activation(activation),
         ]
     else:
-        block = [_dense(architecture, size, activation)]
+        block = [_dense(architecture, position, size, activation)]
     if architecture.dropout > 0:
         # A seed of its own keeps Keras from drawing one from Python's global generator.
         block.append(keras.layers.Dropout(architecture.dropout, seed=0))
     return block
 
 
-def _dense(architecture: DenseArchitecture, size: int, activation: str | Callable[..., Any]) -> keras.layers.Dense:
+def _dense(
+    architecture: DenseArchitecture, position: int, size: int, activation: str | Callable[..., Any]
+) -> keras.layers.Dense:
     return keras.layers.Dense(
         size,
         activation=activation,
-        kernel_initializer=_initializer(architecture.kernel_initializer),
+        kernel_initializer=_initializer(architecture.kernel_initializer, position),
         kernel_regularizer=keras.regularizers.L2(architecture.l2) if architecture.l2 > 0 else None,
     )
 
 
-def _initializer(initializer: Any) -> Any:
-    """Give each layer an initializer object of its own: one object with a seed would draw the same for equal shapes."""
-    if isinstance(initializer, keras.initializers.Initializer):
-        return initializer.clone()
-    return initializer
+def _initializer(initializer: Any, position: int) -> Any:
+    """Give each layer an initializer with a seed of its own: with one seed, equal shapes would start equal."""
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] += position
+    return type(initializer).from_config(config)
