@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.saving.keras_saveable import KerasSaveable
 from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.ops.parallel_for import pfor
 
 _PYTHON_RANDOM = threading.RLock()
 
@@ -179,3 +180,18 @@ def stateless_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimize
     # Behind the optimizer's own class, whose overrides stay, and before the base classes.
     stateless: Any = type(f"Stateless{base.__name__}", (base, _StatelessOptimizer), {})
     return stateless.from_config(optimizer.get_config())
+
+
+def vectorized(function: Callable[[Any], Any], elements: Any) -> Any:
+    """Apply a function to each entry along the first axis of nested tensors, as operations on the whole.
+
+    TensorFlow 2.21 has no rule for Bitcast, which ``keras.ops.argmax`` uses; its registry of rules has no public name.
+    Register ours until TensorFlow has one.
+    """
+    if "Bitcast" not in pfor._pfor_converter_registry:
+        pfor.RegisterPFor("Bitcast")(_bitcast)
+    return tf.vectorized_map(function, elements, fallback_to_while_loop=False)
+
+
+def _bitcast(stacked: Any) -> Any:
+    return pfor.wrap(tf.bitcast(stacked.stacked_input(0), stacked.get_attr("type")), True)

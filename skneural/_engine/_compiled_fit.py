@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from ._callbacks import LiveCallbacks
 from ._epoch_programs import PassShape, pass_program
 from ._epochs import EpochJudge
 from ._feeding import Rows
+from ._meeting import MeetingCancelledError
 from ._network import Network, State
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -30,12 +31,22 @@ class CannotCompileError(Exception):
 
 @dataclass
 class Pass:
-    """A program with the rows that it passes over and the numbers of the network that it passes them through."""
+    """Rows, the shape of the program that passes over them, and the numbers of the network it passes them through."""
 
     template: Template
-    program: Program
+    shape: PassShape
     rows: Rows
     numbers: NDArray[np.float32]
+
+    @property
+    def program(self) -> Program:
+        """The kept program; a model that turns out to mix the rows of a batch gets one without padded batches."""
+        try:
+            return pass_program(self.template, self.shape)
+        except RowsMeetError:
+            self.template.is_row_wise = False
+            self.shape = replace(self.shape, remainder=self.rows.n_rows % self.shape.batch_size)
+            return pass_program(self.template, self.shape)
 
     def run(self, state: State, order: NDArray[np.intp], dropout_seed: int) -> tuple[State, dict[str, float]]:
         """Pass over all rows once; give the new state, and loss and metrics by name."""
@@ -47,7 +58,7 @@ class Pass:
             state, metrics = State(outputs["variables"], outputs["optimizer"]), outputs["metrics"]
             results = outputs["results"]
             n_before += part.n_batches
-        return state, {name: _as_number(results[name]) for name in sorted(results)}
+        return state, {name: as_number(results[name]) for name in sorted(results)}
 
     def compile(self, state: State) -> None:
         """Compile the program by a call that runs no batch."""
@@ -77,9 +88,9 @@ class Pass:
 
 @dataclass
 class Job:
-    """One network on its way through a training run.
+    """One network on its way through a training run, in steps that are the same whether it is trained alone or not.
 
-    Jobs with equal ``training.program`` differ in arrays only.
+    Jobs whose passes have the same template and equal shapes differ in arrays only.
     """
 
     network: Network
@@ -87,66 +98,106 @@ class Job:
     training: Pass
     validation: Pass | None
     settings: Settings
+    should_stop: Callable[[], bool] = field(default=lambda: False)
+    epoch: int = field(init=False)
+    is_done: bool = field(init=False, default=False)
     judge: EpochJudge[State] = field(init=False)
+    _callbacks: LiveCallbacks = field(init=False)
 
     def __post_init__(self) -> None:
         self.judge = EpochJudge(self.settings, lambda: self.state)
+        self.epoch = self.settings.initial_epoch
+
+    @property
+    def passes(self) -> list[Pass]:
+        return [self.training] if self.validation is None else [self.training, self.validation]
+
+    @property
+    def n_epochs_left(self) -> int:
+        return self.settings.initial_epoch + self.settings.epochs - self.epoch
+
+    def begin(self) -> None:
+        """Tell the callbacks that training begins."""
+        self._callbacks = LiveCallbacks(self.network, self.settings, self.training.rows.n_batches)
+        self._callbacks.on_train_begin()
+        self.is_done = self.settings.epochs < 1
+
+    def begin_epoch(self) -> tuple[NDArray[np.intp], int]:
+        """Give the order in which the coming epoch visits the rows, and the seed of its dropout masks."""
+        self.state = self._callbacks.on_epoch_begin(self.epoch, self.state)
+        settings = self.settings
+        order = epoch_order(self.training.rows.n_rows, settings.seed, self.epoch, settings.shuffle)
+        return order, _dropout_seed(settings.seed, self.epoch)
+
+    def end_pass(self, state: State) -> None:
+        """Take the state after the pass over the rows to learn from."""
+        self.state = state
+        self._callbacks.publish(state)
+        if self.validation is not None:
+            self.state = self._callbacks.on_test_begin(state)
+
+    def end_epoch(self, logs: dict[str, float], validation_logs: dict[str, float]) -> None:
+        """Take the results of an epoch, and decide whether it was the last."""
+        if self.validation is not None:
+            logs |= {f"val_{name}": value for name, value in validation_logs.items()}
+            self._callbacks.on_test_end(logs)
+        self.state, logs = self._callbacks.on_epoch_end(self.epoch, self.state, dict(sorted(logs.items())))
+        if self.judge.end_epoch(self.epoch, logs) or self._callbacks.ask_to_stop:
+            self.judge.stopped_by = self.judge.stopped_by or "callback"
+        self.epoch += 1
+        self.is_done = self.judge.stopped_by is not None or self.n_epochs_left < 1
+
+    def end(self) -> None:
+        """Bring the trained state into the network."""
+        self.state = _with_averages(self.training.template, self.state)
+        self.network.state = self.state
+        self.state = self._callbacks.on_train_end(self.state)
+
+    def result(self, *, interrupted: bool = False) -> Result:
+        """Leave the weights worth keeping in the network, and say how the run went."""
+        judge = self.judge
+        kept = judge.kept if interrupted else judge.weights_to_restore
+        if kept is not None:
+            self.network.state = State(kept.variables, self.state.optimizer)
+        return Result(
+            history=judge.history,
+            n_epochs=judge.n_epochs,
+            best_epoch=judge.best_epoch,
+            stopped_by="interrupt" if interrupted else judge.stopped_by or "epochs",
+            way="compiled",
+        )
 
 
-def fit_compiled(network: Network, train: Data, validation: Data | None, settings: Settings) -> Result:
-    """Train a network through compiled programs.
+def train_alone(job: Job) -> Result:
+    """Train one network through programs of its own.
 
     Raises
     ------
     CannotCompileError
         Before the network or the caller's hooks have seen anything.
     """
-    job = _make_job(network, train, validation, settings)
-    interrupted = False
+    _compile(job)
     try:
-        _run_epochs(job)
+        job.begin()
+        while not job.is_done:
+            if job.should_stop():
+                raise MeetingCancelledError
+            _run_epoch(job)
+        job.end()
     except KeyboardInterrupt:
         if job.judge.n_epochs == 0:
             raise
-        interrupted = True
-    judge = job.judge
-    kept = judge.kept if interrupted else judge.weights_to_restore
-    if kept is not None:
-        network.state = State(kept.variables, job.state.optimizer)
-    return Result(
-        history=judge.history,
-        n_epochs=judge.n_epochs,
-        best_epoch=judge.best_epoch,
-        stopped_by="interrupt" if interrupted else judge.stopped_by or "epochs",
-        way="compiled",
-    )
+        return job.result(interrupted=True)
+    return job.result()
 
 
-def _run_epochs(job: Job) -> None:
-    """Train epoch by epoch, until the last or until somebody asks to stop."""
-    settings, n_rows = job.settings, job.training.rows.n_rows
-    callbacks = LiveCallbacks(job.network, settings, job.training.rows.n_batches)
-    callbacks.on_train_begin()
-    for epoch in range(settings.initial_epoch, settings.initial_epoch + settings.epochs):
-        job.state = callbacks.on_epoch_begin(epoch, job.state)
-        order = epoch_order(n_rows, settings.seed, epoch, settings.shuffle)
-        job.state, logs = job.training.run(job.state, order, _dropout_seed(settings.seed, epoch))
-        callbacks.publish(job.state)
-        if job.validation is not None:
-            logs |= _validate(job.validation, callbacks.on_test_begin(job.state))
-            callbacks.on_test_end(logs)
-        job.state, logs = callbacks.on_epoch_end(epoch, job.state, dict(sorted(logs.items())))
-        if job.judge.end_epoch(epoch, logs) or callbacks.ask_to_stop:
-            job.judge.stopped_by = job.judge.stopped_by or "callback"
-            break
-    job.state = _with_averages(job.training.template, job.state)
-    job.network.state = job.state
-    job.state = callbacks.on_train_end(job.state)
-
-
-def _validate(validation: Pass, state: State) -> dict[str, float]:
-    _, results = validation.run(state, np.arange(validation.rows.n_rows), 0)
-    return {f"val_{name}": value for name, value in results.items()}
+def _run_epoch(job: Job) -> None:
+    state, logs = job.training.run(job.state, *job.begin_epoch())
+    job.end_pass(state)
+    validation_logs: dict[str, float] = {}
+    if job.validation is not None:
+        _, validation_logs = job.validation.run(job.state, np.arange(job.validation.rows.n_rows), 0)
+    job.end_epoch(logs, validation_logs)
 
 
 def _with_averages(template: Template, state: State) -> State:
@@ -159,20 +210,29 @@ def _with_averages(template: Template, state: State) -> State:
     return State(variables, state.optimizer)
 
 
-def _make_job(network: Network, train: Data, validation: Data | None, settings: Settings) -> Job:
+def make_job(network: Network, train: Data, validation: Data | None, settings: Settings) -> Job:
+    """Lay out a training run; nothing is traced or compiled yet."""
     try:
         training = _make_pass(network, train, settings.batch_size, is_training=True)
         judged = None
         if validation is not None:
             size = settings.validation_batch_size or settings.batch_size
             judged = _make_pass(network, validation, size, is_training=False)
-        job = Job(network, network.state, training, judged, settings)
-        for one_pass in (training, judged):
-            if one_pass is not None:
-                one_pass.compile(job.state)
+        return Job(network, network.state, training, judged, settings)
     except Exception as error:
-        raise CannotCompileError(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
-    return job
+        raise _cannot_compile(error) from error
+
+
+def _compile(job: Job) -> None:
+    try:
+        for one_pass in job.passes:
+            one_pass.compile(job.state)
+    except Exception as error:
+        raise _cannot_compile(error) from error
+
+
+def _cannot_compile(error: Exception) -> CannotCompileError:
+    return CannotCompileError(f"{type(error).__name__}: {[*str(error).strip().splitlines(), ''][0]}")
 
 
 def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool) -> Pass:
@@ -192,12 +252,7 @@ def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bo
         remainder=None if template.is_row_wise else data.n_rows % batch_size,
         is_ordered=not rows.is_resident,
     )
-    try:
-        program = pass_program(template, shape)
-    except RowsMeetError:
-        template.is_row_wise = False
-        program = pass_program(template, replace(shape, remainder=data.n_rows % batch_size))
-    return Pass(template, program, rows, network.program_numbers(template))
+    return Pass(template, shape, rows, network.program_numbers(template))
 
 
 def _dropout_seed(seed: int, epoch: int) -> int:
@@ -205,6 +260,6 @@ def _dropout_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
-def _as_number(value: Any) -> Any:
+def as_number(value: Any) -> Any:
     """A Python number, or an array for a metric that gives one."""
     return value.item() if np.ndim(value) == 0 else value

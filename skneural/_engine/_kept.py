@@ -27,3 +27,7 @@ class LeastRecentlyUsed(Generic[Kept]):
             while len(self._kept) > self._max_size:
                 self._kept.popitem(last=False)
             return self._kept[key]
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._kept

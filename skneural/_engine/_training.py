@@ -6,10 +6,12 @@ import logging
 from dataclasses import replace
 
 from ._compilable import why_not_model, why_not_settings
-from ._compiled_fit import CannotCompileError, fit_compiled
+from ._compiled_fit import CannotCompileError, Job, make_job, train_alone
 from ._keras_fit import fit_with_keras
+from ._meeting import current_task
 from ._network import Network
 from ._records import Data, Result, Settings
+from ._together import is_stackable
 
 _logger = logging.getLogger("skneural")
 
@@ -27,11 +29,20 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
     why_keras = why_not_settings(settings) or why_not_model(network.any_model)
     if why_keras is None:
         try:
-            return fit_compiled(network, train, validation, settings)
+            return _train(make_job(network, train, validation, settings))
         except CannotCompileError as error:
             why_keras = str(error)
     _logger.info("Training goes through Keras's own fit: %s.", why_keras)
     return fit_with_keras(network, train, validation, settings, why_keras)
+
+
+def _train(job: Job) -> Result:
+    """Train a network now, or in a task of a meeting together with those of other tasks."""
+    task = current_task()
+    if task is None or not is_stackable(job):
+        return train_alone(job)
+    result: Result = task.train(job)
+    return result
 
 
 def _split_off(train: Data, validation: Data | None, settings: Settings) -> tuple[Data, Data | None, Settings]:
