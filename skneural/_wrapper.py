@@ -661,10 +661,11 @@ def is_count(value: Any, least: int) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
-def _arguments_of(method: Callable[..., Any]) -> list[str]:
+@functools.cache
+def _arguments_of(method: Callable[..., Any]) -> tuple[str, ...]:
     """Names of the arguments of a method of ``keras.Model`` that a user of an estimator may give."""
     taken = ("self", "x", "y", "sample_weight", "callbacks", "class_weight")
-    return [name for name in inspect.signature(method).parameters if name not in taken]
+    return tuple(name for name in inspect.signature(method).parameters if name not in taken)
 
 
 def check_arguments(owner: str, given: Iterable[str], known: Sequence[str], prefix: str = "") -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import keras
 
-from skneural._compat import compile_arguments, untouched_python_random
+from skneural._compat import compile_arguments, flatten_layers, untouched_python_random
 
 # What tells models apart without changing the code of their programs.
 _WITHOUT_EFFECT = {"name", "seed", "build_config", "shared_object_id", "learning_rate"}
+_PARTS_OF_LAYERS = (keras.regularizers.Regularizer, keras.constraints.Constraint)
 _NUMBERS_OF = {
     "Dropout": {"rate"},
     "SpatialDropout1D": {"rate"},
@@ -31,7 +33,7 @@ def architecture_key(model: keras.Model) -> Hashable:
     arguments = compile_arguments(model)
     parts = [
         (type(model), _key_of_config(model.get_config())),
-        tuple(_layer_classes(model)),
+        tuple(_key_of_layer(layer) for layer in flatten_layers(model)),
         tuple(weight.trainable for weight in model.weights),
         _key_of_object(model.optimizer),
         *(_key_of(arguments[name]) for name in ("loss", "loss_weights", "metrics", "weighted_metrics")),
@@ -43,7 +45,7 @@ def copy_of(model: keras.Model) -> keras.Model:
     """Build and compile a model of the same architecture, with fresh weights and metrics."""
     arguments = compile_arguments(model)
     with untouched_python_random():
-        copy = keras.models.clone_model(model)
+        copy = keras.models.clone_model(model, clone_function=_copy_of_layer)
         copy.compile(
             optimizer=type(model.optimizer).from_config(model.optimizer.get_config()),
             loss=arguments["loss"],
@@ -52,6 +54,17 @@ def copy_of(model: keras.Model) -> keras.Model:
             weighted_metrics=_fresh(arguments["weighted_metrics"]),
         )
     return copy
+
+
+def _copy_of_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Build a layer from its configuration, which tells functions and classes of users by name only."""
+    own: dict[str, Any] = {}
+    for one in (layer, *flatten_layers(layer)):
+        for part in filter(_is_users_own, vars(one).values()):
+            named = part if inspect.isfunction(part) else type(part)
+            own[named.__name__] = named
+    with keras.saving.CustomObjectScope(own):
+        return type(layer).from_config(layer.get_config())
 
 
 def _fresh(metrics: Any) -> Any:
@@ -63,8 +76,21 @@ def _fresh(metrics: Any) -> Any:
     return type(metrics).from_config(metrics.get_config()) if isinstance(metrics, keras.metrics.Metric) else metrics
 
 
-def _layer_classes(model: keras.Model) -> list[type]:
-    return [type(layer) for layer in model.layers]
+def _key_of_layer(layer: keras.layers.Layer) -> Hashable:
+    """Give what a layer's configuration tells only by name: its class, its dtypes, and what users have written."""
+    own = [(name, _key_of_own(value)) for name, value in sorted(vars(layer).items()) if _is_users_own(value)]
+    return type(layer), layer.dtype_policy.name, tuple(own)
+
+
+def _is_users_own(value: Any) -> bool:
+    """Tell whether an attribute is a function, or an object such as a regularizer, from outside of Keras."""
+    kind = value if inspect.isfunction(value) else type(value)
+    is_object = isinstance(value, _PARTS_OF_LAYERS)
+    return (inspect.isfunction(value) or is_object) and not str(kind.__module__).startswith("keras.")
+
+
+def _key_of_own(value: Any) -> Hashable:
+    return value if inspect.isfunction(value) else (type(value), _key_of_config(value.get_config()))
 
 
 def _key_of(thing: Any) -> Hashable:

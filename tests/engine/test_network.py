@@ -104,3 +104,35 @@ def test_no_global_generator_is_touched(three_blobs):
     predict(network, three_blobs.X)
     assert random.getstate() == python
     assert np.array_equal(np.random.get_state()[1], numpy)  # noqa: NPY002
+
+
+def _network_of(activation, dtype="float32"):
+    layers = [keras.Input((8,), dtype="float32"), keras.layers.Dense(3, activation=activation, dtype=dtype)]
+    model = keras.Sequential(layers)
+    model.set_weights([np.arange(weight.size).reshape(weight.shape) / 9 for weight in model.get_weights()])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return Network.from_model(model)
+
+
+def test_models_that_differ_only_in_a_function_of_the_same_name_do_not_share_a_program(three_blobs):
+    def scaled_by(factor):
+        def scaled(values):
+            return values * factor
+
+        return scaled
+
+    networks = [_network_of(scaled_by(factor)) for factor in (1.0, 2.0)]
+    once, twice = (predict(network, three_blobs.X) for network in networks)
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-6)
+    losses = []
+    for network in networks:
+        result = fit(network, three_blobs, None, SETTINGS)
+        assert result.way == "compiled", result.why_keras
+        losses.append(result.history["loss"][0])
+    assert abs(losses[0] - losses[1]) > 0.01
+
+
+def test_models_that_differ_only_in_their_dtype_do_not_share_a_program(three_blobs):
+    single, double = (_network_of("tanh", dtype) for dtype in ("float32", "float64"))
+    assert single.template_key != double.template_key
+    np.testing.assert_allclose(predict(single, three_blobs.X), predict(double, three_blobs.X), atol=1e-6)
