@@ -5,14 +5,16 @@ The classes load on first use, so that ``import skneural`` alone loads neither T
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import exceptions
 
 if TYPE_CHECKING:
     from ._dense import DenseNetClassifier, DenseNetRegressor
     from ._displays import TrainingCurveDisplay
+    from ._fused import fused_training
     from ._wrapper import KerasClassifier, KerasRegressor
 
 __version__ = "0.1.0"
@@ -25,6 +27,7 @@ __all__ = [
     "TrainingCurveDisplay",
     "__version__",
     "exceptions",
+    "fused_training",
 ]
 
 _MODULE_OF = {
@@ -33,7 +36,18 @@ _MODULE_OF = {
     "KerasClassifier": "._wrapper",
     "KerasRegressor": "._wrapper",
     "TrainingCurveDisplay": "._displays",
+    "fused_training": "._fused",
 }
+
+
+def _make_fused_backend(**arguments: Any) -> object:
+    """Make what ``joblib.parallel_config(backend="skneural")`` asks for."""
+    return import_module("._fused", __name__).FusedBackend(**arguments)
+
+
+if "joblib" in sys.modules:
+    # Who has not imported joblib yet cannot have named a backend; loading it for them would take 0.2 s.
+    sys.modules["joblib"].register_parallel_backend("skneural", _make_fused_backend)
 
 
 def __getattr__(name: str) -> object:

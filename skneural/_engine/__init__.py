@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from ._meeting import Meeting, MeetingCancelledError, Task, current_task
 from ._network import Network
 from ._prediction import predict
 from ._records import Blueprint, Data, EarlyStopping, Result, Settings
+from ._together import trainer
 from ._training import fit
 
-__all__ = ["Blueprint", "Data", "EarlyStopping", "Network", "Result", "Settings", "fit", "predict"]
+__all__ = [
+    "Blueprint",
+    "Data",
+    "EarlyStopping",
+    "Meeting",
+    "MeetingCancelledError",
+    "Network",
+    "Result",
+    "Settings",
+    "Task",
+    "current_task",
+    "fit",
+    "predict",
+    "trainer",
+]

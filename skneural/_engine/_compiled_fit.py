@@ -86,7 +86,7 @@ class Pass:
         return outputs
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One network on its way through a training run, in steps that are the same whether it is trained alone or not.
 
@@ -99,10 +99,11 @@ class Job:
     validation: Pass | None
     settings: Settings
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    error: BaseException | None = None
     epoch: int = field(init=False)
     is_done: bool = field(init=False, default=False)
     judge: EpochJudge[State] = field(init=False)
-    _callbacks: LiveCallbacks = field(init=False)
+    _callbacks: LiveCallbacks | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.judge = EpochJudge(self.settings, lambda: self.state)
@@ -116,15 +117,17 @@ class Job:
     def n_epochs_left(self) -> int:
         return self.settings.initial_epoch + self.settings.epochs - self.epoch
 
-    def begin(self) -> None:
-        """Tell the callbacks that training begins."""
-        self._callbacks = LiveCallbacks(self.network, self.settings, self.training.rows.n_batches)
-        self._callbacks.on_train_begin()
-        self.is_done = self.settings.epochs < 1
+    @property
+    def callbacks(self) -> LiveCallbacks:
+        """The callbacks, told once that training begins."""
+        if self._callbacks is None:
+            self._callbacks = LiveCallbacks(self.network, self.settings, self.training.rows.n_batches)
+            self._callbacks.on_train_begin()
+        return self._callbacks
 
     def begin_epoch(self) -> tuple[NDArray[np.intp], int]:
         """Give the order in which the coming epoch visits the rows, and the seed of its dropout masks."""
-        self.state = self._callbacks.on_epoch_begin(self.epoch, self.state)
+        self.state = self.callbacks.on_epoch_begin(self.epoch, self.state)
         settings = self.settings
         order = epoch_order(self.training.rows.n_rows, settings.seed, self.epoch, settings.shuffle)
         return order, _dropout_seed(settings.seed, self.epoch)
@@ -132,17 +135,17 @@ class Job:
     def end_pass(self, state: State) -> None:
         """Take the state after the pass over the rows to learn from."""
         self.state = state
-        self._callbacks.publish(state)
+        self.callbacks.publish(state)
         if self.validation is not None:
-            self.state = self._callbacks.on_test_begin(state)
+            self.state = self.callbacks.on_test_begin(state)
 
     def end_epoch(self, logs: dict[str, float], validation_logs: dict[str, float]) -> None:
         """Take the results of an epoch, and decide whether it was the last."""
         if self.validation is not None:
             logs |= {f"val_{name}": value for name, value in validation_logs.items()}
-            self._callbacks.on_test_end(logs)
-        self.state, logs = self._callbacks.on_epoch_end(self.epoch, self.state, dict(sorted(logs.items())))
-        if self.judge.end_epoch(self.epoch, logs) or self._callbacks.ask_to_stop:
+            self.callbacks.on_test_end(logs)
+        self.state, logs = self.callbacks.on_epoch_end(self.epoch, self.state, dict(sorted(logs.items())))
+        if self.judge.end_epoch(self.epoch, logs) or self.callbacks.ask_to_stop:
             self.judge.stopped_by = self.judge.stopped_by or "callback"
         self.epoch += 1
         self.is_done = self.judge.stopped_by is not None or self.n_epochs_left < 1
@@ -151,7 +154,7 @@ class Job:
         """Bring the trained state into the network."""
         self.state = _with_averages(self.training.template, self.state)
         self.network.state = self.state
-        self.state = self._callbacks.on_train_end(self.state)
+        self.state = self.callbacks.on_train_end(self.state)
 
     def result(self, *, interrupted: bool = False) -> Result:
         """Leave the weights worth keeping in the network, and say how the run went."""
@@ -169,7 +172,7 @@ class Job:
 
 
 def train_alone(job: Job) -> Result:
-    """Train one network through programs of its own.
+    """Train one network through programs of its own, from the epoch on that it has come to.
 
     Raises
     ------
@@ -178,7 +181,6 @@ def train_alone(job: Job) -> Result:
     """
     _compile(job)
     try:
-        job.begin()
         while not job.is_done:
             if job.should_stop():
                 raise MeetingCancelledError
@@ -192,7 +194,8 @@ def train_alone(job: Job) -> Result:
 
 
 def _run_epoch(job: Job) -> None:
-    state, logs = job.training.run(job.state, *job.begin_epoch())
+    order, dropout_seed = job.begin_epoch()
+    state, logs = job.training.run(job.state, order, dropout_seed)
     job.end_pass(state)
     validation_logs: dict[str, float] = {}
     if job.validation is not None:

@@ -58,7 +58,7 @@ class Rows:
     def parts(self, order: NDArray[np.intp]) -> Iterator[Part]:
         """Give the rows in the given order, part after part; a part holds until the next but one."""
         if self.is_resident:
-            yield Part({**self.arrays, "order": self._padded(order), "n_rows": np.int32(len(order))}, self.n_batches)
+            yield Part({**self.arrays, "order": self.padded(order), "n_rows": np.int32(len(order))}, self.n_batches)
             return
         pieces = [order[start : start + self.n_room] for start in range(0, len(order), self.n_room)]
         buffers = [self._new_arrays() for _ in pieces[:2]]
@@ -82,7 +82,7 @@ class Rows:
             self._resident = arrays
         return self._resident
 
-    def _padded(self, order: NDArray[np.intp]) -> NDArray[np.int32]:
+    def padded(self, order: NDArray[np.intp]) -> NDArray[np.int32]:
         """Repeat the last row up to the length of full batches."""
         padded = np.full(-(-self.n_room // self._batch_size) * self._batch_size, order[-1], np.int32)
         padded[: len(order)] = order

@@ -30,6 +30,11 @@ class Task:
         self._turn = threading.Event()
         self._leads = False
 
+    @property
+    def n_models(self) -> int:
+        """How many tasks of the meeting may be under way at once."""
+        return self.meeting.n_models
+
     def train(self, item: Any) -> Any:
         """Wait until every other task waits or is away, and give what training them together gave for ``item``."""
         return self.meeting._train(self, item)
@@ -55,7 +60,8 @@ class Meeting:
     away. The processor slots below are held by active tasks only, and given back before anything is waited for.
     """
 
-    def __init__(self, train: Train, n_slots: int | None = None) -> None:
+    def __init__(self, train: Train, n_models: int = 64, n_slots: int | None = None) -> None:
+        self.n_models = n_models
         self._train_together = train
         self._lock = threading.Lock()
         self._n_active = 0

@@ -17,6 +17,7 @@ from skneural._compat import reduce_model, untouched_python_random
 
 from ._architecture import architecture_key, copy_of
 from ._numbers import apply_numbers, number_slots
+from ._program import TRACING
 from ._rows import target_dtype
 from ._template import Template, build_model, kept_template
 
@@ -149,12 +150,13 @@ class Network:
         """Give a template that is prepared for targets like y."""
         self._architecture = None  # the user may have compiled the model anew
         y_shape = y.shape[1:]
-        template = self.template()
-        if template.y_shape not in (None, y_shape):
-            template = self.template(y_shape)
-        if template.y_shape is None:
-            template.prepare(y_shape, str(np.dtype(target_dtype(y))))
-        return template
+        with TRACING:
+            template = self.template()
+            if template.y_shape not in (None, y_shape):
+                template = self.template(y_shape)
+            if template.y_shape is None:
+                template.prepare(y_shape, str(np.dtype(target_dtype(y))))
+            return template
 
     def program_numbers(self, template: Template) -> NDArray[np.float32]:
         """Give the numbers that a program of the template takes as inputs, in the template's order."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 
 from ._compilable import why_not_model, why_not_settings
 from ._compiled_fit import CannotCompileError, Job, make_job, train_alone
 from ._keras_fit import fit_with_keras
-from ._meeting import current_task
+from ._meeting import MeetingCancelledError, current_task
 from ._network import Network
 from ._records import Data, Result, Settings
-from ._together import is_stackable
+from ._together import may_be_stacked
 
 _logger = logging.getLogger("skneural")
+# Keras's own fit keeps state that is global to the process.
+_KERAS_FIT = threading.RLock()
 
 
 def fit(network: Network, train: Data, validation: Data | None, settings: Settings) -> Result:
@@ -33,16 +36,35 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
         except CannotCompileError as error:
             why_keras = str(error)
     _logger.info("Training goes through Keras's own fit: %s.", why_keras)
-    return fit_with_keras(network, train, validation, settings, why_keras)
+    with _KERAS_FIT:
+        return fit_with_keras(network, train, validation, _stoppable(settings), why_keras)
 
 
 def _train(job: Job) -> Result:
-    """Train a network now, or in a task of a meeting together with those of other tasks."""
+    """Train a network now, or in a task of a meeting together with those of other tasks where that pays."""
     task = current_task()
-    if task is None or not is_stackable(job):
+    if task is None:
+        return train_alone(job)
+    if task.n_models < 2 or not may_be_stacked(job, task.n_models):
+        job.should_stop = lambda: task.is_cancelled
         return train_alone(job)
     result: Result = task.train(job)
     return result
+
+
+def _stoppable(settings: Settings) -> Settings:
+    """Let a run in a task of a meeting end with its epoch when the task is cancelled."""
+    task = current_task()
+    if task is None:
+        return settings
+
+    def begin(epoch: int) -> None:
+        if task.is_cancelled:
+            raise MeetingCancelledError
+        if settings.on_epoch_begin is not None:
+            settings.on_epoch_begin(epoch)
+
+    return replace(settings, on_epoch_begin=begin)
 
 
 def _split_off(train: Data, validation: Data | None, settings: Settings) -> tuple[Data, Data | None, Settings]:

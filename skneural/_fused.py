@@ -1,0 +1,156 @@
+"""Many fits as one program: a joblib backend whose tasks meet when their networks are ready to train."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+from joblib.parallel import ParallelBackendBase
+
+from . import _engine
+from ._engine import Meeting, Task, current_task
+
+_DEFAULT_MAX_MODELS = 64
+
+
+class FusedBackend(ParallelBackendBase):
+    """Runs each task in a thread of its own, and lets those that come to train a network meet.
+
+    The joblib hooks in the order of a ``Parallel`` call: ``start_call``, ``submit`` for each task,
+    ``retrieval_context`` once the first tasks are dispatched, ``stop_call``, ``terminate``.
+    """
+
+    supports_retrieve_callback = True
+    uses_threads = True
+    supports_sharedmem = True
+
+    def __init__(
+        self,
+        nesting_level: int | None = None,
+        *,
+        max_models: int = _DEFAULT_MAX_MODELS,
+        meeting: Meeting | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(nesting_level=nesting_level, **kwargs)
+        if not isinstance(max_models, int) or max_models < 1:
+            raise ValueError(f"max_models must be an int in the range [1, inf). Got {max_models!r} instead.")
+        self._max_models = max_models
+        self._meeting = meeting or Meeting(_engine.trainer(max_models), max_models)
+        self._running: list[tuple[Task, threading.Thread]] = []
+        self._dispatches = False
+        self._caller: Task | None = None
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """Return how many tasks may be under way: enough for a full stack, whatever ``n_jobs`` asks for."""
+        return max(2, self._max_models)
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **backend_kwargs: Any) -> int:
+        """Take over a ``Parallel`` object."""
+        self.parallel = parallel
+        return self.effective_n_jobs(n_jobs)
+
+    def get_nested_backend(self) -> tuple[FusedBackend, int]:
+        """Return the backend for a ``Parallel`` call inside a task: its tasks come to the same meeting."""
+        nested = FusedBackend(self.nesting_level + 1, max_models=self._max_models, meeting=self._meeting)
+        return nested, self.effective_n_jobs(None)
+
+    def start_call(self) -> None:
+        """Announce tasks; a task that calls ``Parallel`` itself is away until they are done."""
+        self._meeting.open_dispatch()
+        self._dispatches = True
+        self._caller = current_task()
+        if self._caller is not None:
+            self._meeting.go_away(self._caller)
+
+    def submit(self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None) -> threading.Thread:
+        """Start a task."""
+        task = self._meeting.register()
+        thread = threading.Thread(target=self._run, args=(task, func, callback), name="skneural-fit")
+        self._running = [(other, running) for other, running in self._running if running.is_alive()]
+        self._running.append((task, thread))
+        thread.start()
+        return thread
+
+    def _run(self, task: Task, func: Callable[[], Any], callback: Callable[[Any], None] | None) -> None:
+        with self._meeting.running(task):
+            try:
+                outcome: tuple[bool, Any] = True, func()
+            except BaseException as error:  # raised again by retrieve_result_callback
+                outcome = False, error
+            # joblib may submit the next task here, so this one ends only afterwards: the meeting goes on waiting.
+            if callback is not None:
+                callback(outcome)
+
+    def retrieve_result_callback(self, outcome: tuple[bool, Any]) -> Any:
+        """Return what a task returned, or raise what it raised."""
+        succeeded, result = outcome
+        if not succeeded:
+            raise result
+        return result
+
+    @contextmanager
+    def retrieval_context(self) -> Iterator[None]:
+        """Close the dispatch: from here on only tasks that end bring new ones."""
+        self._close_dispatch()
+        yield
+
+    def _close_dispatch(self) -> None:
+        if self._dispatches:
+            self._dispatches = False
+            self._meeting.close_dispatch()
+
+    def stop_call(self) -> None:
+        """Count the calling task in again."""
+        self._close_dispatch()
+        if self._caller is not None:
+            self._meeting.come_back(self._caller)
+            self._caller = None
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """End all tasks: those that wait raise at once, a training ends with its epoch."""
+        self._close_dispatch()
+        self._meeting.cancel([task for task, _ in self._running])
+        self.terminate()
+
+    def terminate(self) -> None:
+        """Wait for the threads, so that none is left behind."""
+        for _, thread in self._running:
+            if thread is not threading.current_thread():
+                thread.join()
+        self._running = []
+
+
+@contextmanager
+def fused_training(max_models: int = _DEFAULT_MAX_MODELS) -> Iterator[None]:
+    """Train the networks of all fits in the block at the same time, under unchanged scikit-learn.
+
+    Searches, cross-validation, ensembles and whatever else hands its fits to joblib run them in threads of this
+    process, which share data, compiled programs and the cores. Networks of the same architecture are trained stacked
+    in one program where that is faster. The results are those of fits one after the other.
+
+    Parameters
+    ----------
+    max_models : int, default=64
+        The most fits that are under way at once, and the most networks that are trained together.
+
+    Yields
+    ------
+    None
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> import skneural
+    >>> X, y = load_iris(return_X_y=True)
+    >>> with skneural.fused_training():
+    ...     scores = cross_val_score(skneural.DenseNetClassifier((8,), epochs=5), X, y)
+    >>> len(scores)
+    5
+    """
+    with joblib.parallel_config(backend=FusedBackend(max_models=max_models)):
+        yield

@@ -1,0 +1,24 @@
+"""Many threads at once: one program for all, and the same results."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from conftest import dense_blueprint
+
+from skneural._engine import Network, Settings, fit, predict
+
+
+def test_threads_that_begin_together_all_train_compiled_and_alike(three_blobs):
+    def work(seed):
+        network = Network.from_blueprint(dense_blueprint(hidden=(23,)), 1)
+        result = fit(network, three_blobs, None, Settings(epochs=2, batch_size=16, seed=3))
+        return result, predict(network, three_blobs.X)
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(work, range(8)))
+    assert [result.way for result, _ in done] == ["compiled"] * 8, done[0][0].why_keras
+    for result, outputs in done:
+        assert result.history == done[0][0].history
+        np.testing.assert_array_equal(outputs, done[0][1])

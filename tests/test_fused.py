@@ -1,0 +1,252 @@
+"""Fused training: the same results under unchanged scikit-learn, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import joblib
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_iris
+from sklearn.ensemble import BaggingClassifier, BaggingRegressor, StackingClassifier, VotingClassifier
+from sklearn.exceptions import FitFailedWarning
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    RandomizedSearchCV,
+    cross_val_predict,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+    validation_curve,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skneural
+from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
+from skneural._engine import _lane, _together
+
+X, Y = load_iris(return_X_y=True)
+NETWORK = DenseNetClassifier((6,), epochs=4, batch_size=16, random_state=0)
+RATES = {"learning_rate": [1e-3, 1e-2]}
+
+
+@pytest.fixture(params=["stacked", "in threads"])
+def way(request, monkeypatch):
+    """Either way of training together, whatever would be faster for these small data."""
+    monkeypatch.setattr(_together, "COMPILE_SECONDS", -1.0 if request.param == "stacked" else 1e9)
+    return request.param
+
+
+@pytest.fixture
+def lanes(monkeypatch):
+    """Let networks be stacked, and count those that each pass of a lane takes along."""
+    counts = []
+    run_epoch = _lane.Lane.run_epoch
+
+    def counted(self):
+        counts.append(len(self.jobs))
+        return run_epoch(self)
+
+    monkeypatch.setattr(_together, "COMPILE_SECONDS", -1.0)
+    monkeypatch.setattr(_lane.Lane, "run_epoch", counted)
+    return counts
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    left = [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("skneural")]
+    assert not left
+
+
+def build(meta, units=5):
+    return keras.Sequential(
+        [
+            keras.Input((meta["n_features_in_"],)),
+            keras.layers.Dense(units, activation="tanh"),
+            keras.layers.Dense(meta["n_classes_"], activation="softmax"),
+        ]
+    )
+
+
+def searched(search):
+    fitted = search.fit(X, Y)
+    scores = {name: value for name, value in fitted.cv_results_.items() if name.endswith("_score")}
+    return [np.array([scores[name] for name in sorted(scores)]), fitted.predict_proba(X), fitted.best_params_]
+
+
+def in_each_way(name):
+    pipeline = make_pipeline(StandardScaler(), clone(NETWORK))
+    routed = {f"densenetclassifier__{key}": value for key, value in RATES.items()}
+    own = KerasClassifier(build, loss="sparse_categorical_crossentropy", epochs=3, random_state=1)
+    two = np.stack([Y == 0, Y == 1], axis=1).astype(int)
+    named = [("one", clone(NETWORK)), ("two", clone(NETWORK).set_params(l2=0.1)), ("plain", GaussianNB())]
+    uses = {
+        "GridSearchCV": lambda: searched(GridSearchCV(pipeline, routed, cv=3)),
+        "RandomizedSearchCV": lambda: searched(RandomizedSearchCV(pipeline, routed, n_iter=2, cv=3, random_state=0)),
+        "HalvingGridSearchCV": lambda: searched(HalvingGridSearchCV(pipeline, routed, cv=3, random_state=0)),
+        "cross_validate": lambda: [cross_validate(clone(NETWORK), X, Y, cv=4, scoring="neg_log_loss")["test_score"]],
+        "cross_val_predict": lambda: [cross_val_predict(clone(NETWORK), X, Y, cv=4, method="predict_proba")],
+        "learning_curve": lambda: learning_curve(clone(NETWORK), X, Y, cv=3, shuffle=True, random_state=0),
+        "validation_curve": lambda: validation_curve(
+            clone(NETWORK), X, Y, param_name="l2", param_range=[1e-4, 1e-1], cv=3
+        ),
+        "BaggingClassifier": lambda: [
+            BaggingClassifier(clone(NETWORK), n_estimators=5, random_state=0).fit(X, Y).predict_proba(X)
+        ],
+        "BaggingRegressor": lambda: [
+            BaggingRegressor(DenseNetRegressor((6,), epochs=3, random_state=0), n_estimators=5, random_state=0)
+            .fit(X, Y)
+            .predict(X)
+        ],
+        "VotingClassifier": lambda: [VotingClassifier(named, voting="soft").fit(X, Y).predict_proba(X)],
+        "StackingClassifier": lambda: [StackingClassifier(named, cv=3).fit(X, Y).predict_proba(X)],
+        "OneVsRestClassifier": lambda: [OneVsRestClassifier(clone(NETWORK)).fit(X, Y).predict_proba(X)],
+        "MultiOutputClassifier": lambda: MultiOutputClassifier(clone(NETWORK)).fit(X, two).predict_proba(X),
+        "CalibratedClassifierCV": lambda: [CalibratedClassifierCV(clone(NETWORK), cv=3).fit(X, Y).predict_proba(X)],
+        "nested": lambda: [cross_val_score(GridSearchCV(pipeline, routed, cv=2), X, Y, cv=3, scoring="neg_log_loss")],
+        "KerasClassifier": lambda: searched(GridSearchCV(own, {"optimizer__learning_rate": [1e-3, 1e-2]}, cv=3)),
+        "not ours": lambda: [cross_val_score(GaussianNB(), X, Y)],
+    }
+    return uses if name is None else uses[name]
+
+
+@pytest.mark.parametrize("name", list(in_each_way(None)))
+def test_everything_that_fits_many_gives_what_it_gives_without(name, way):
+    alone = in_each_way(name)()
+    with skneural.fused_training():
+        together = in_each_way(name)()
+    for one, other in zip(alone, together, strict=True):
+        if isinstance(one, dict):
+            assert one == other
+        else:
+            np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+def test_fits_that_share_a_program_are_stacked(lanes):
+    with skneural.fused_training(max_models=8):
+        GridSearchCV(clone(NETWORK), RATES, cv=4, refit=False).fit(X, Y)
+    assert max(lanes) > 1
+    assert sum(lanes) == 2 * 4 * NETWORK.epochs
+
+
+def test_stopped_networks_leave_their_slots_and_others_take_them(lanes):
+    network = clone(NETWORK).set_params(early_stopping=True, epochs=30, n_iter_no_change=2, learning_rate=0.02)
+    grid = {"l2": [1e-4, 1e-3], "random_state": [0, 1], "learning_rate": [1e-4, 0.02, 0.1]}
+    alone = GridSearchCV(network, grid, cv=3).fit(X, Y)
+    with skneural.fused_training(max_models=36):
+        together = GridSearchCV(network, grid, cv=3).fit(X, Y)
+    np.testing.assert_allclose(together.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"], atol=1e-6)
+    assert together.best_params_ == alone.best_params_
+    assert together.best_estimator_.n_iter_ == alone.best_estimator_.n_iter_
+    assert len(set(lanes)) > 1
+
+
+def test_histories_and_epochs_are_those_of_separate_fits(lanes):
+    network = clone(NETWORK).set_params(early_stopping=True, dropout=0.3, batch_normalization=True, epochs=12)
+    models = [clone(network).set_params(random_state=seed, n_iter_no_change=2 + seed) for seed in range(6)]
+    alone = [clone(model).fit(X[seed:], Y[seed:], np.linspace(1, 2, 150 - seed)) for seed, model in enumerate(models)]
+    with skneural.fused_training():
+        together = joblib.Parallel()(
+            joblib.delayed(model.fit)(X[seed:], Y[seed:], np.linspace(1, 2, 150 - seed))
+            for seed, model in enumerate(models)
+        )
+    assert max(lanes) > 1
+    for one, other in zip(alone, together, strict=True):
+        assert other.n_iter_ == one.n_iter_
+        assert other.best_epoch_ == one.best_epoch_
+        for name, values in one.history_.items():
+            np.testing.assert_allclose(other.history_[name], values, atol=1e-5)
+        np.testing.assert_allclose(other.predict_proba(X), one.predict_proba(X), atol=1e-5)
+
+
+CANDIDATES = st.fixed_dictionaries(
+    {
+        "learning_rate": st.sampled_from([1e-4, 1e-3, 1e-2]),
+        "l2": st.sampled_from([1e-5, 1e-3, 1e-1]),
+        "dropout": st.sampled_from([0.1, 0.5]),
+        "epochs": st.integers(1, 5),
+        "random_state": st.integers(0, 100),
+        "class_weight": st.sampled_from([None, "balanced", {0: 1.0, 1: 2.0, 2: 0.5}]),
+        "hidden_layer_sizes": st.sampled_from([(4,), (7,)]),
+    }
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(CANDIDATES, min_size=2, max_size=5))
+def test_any_candidates_give_what_they_give_alone(lanes, candidates):
+    grid = [{name: [value] for name, value in candidate.items()} for candidate in candidates]
+    alone = GridSearchCV(clone(NETWORK), grid, cv=3, scoring="neg_log_loss").fit(X, Y)
+    with skneural.fused_training():
+        together = GridSearchCV(clone(NETWORK), grid, cv=3, scoring="neg_log_loss").fit(X, Y)
+    np.testing.assert_allclose(together.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"], atol=1e-5)
+    assert together.best_params_ == alone.best_params_
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores")
+def test_one_fit_that_fails_fails_alone(way):
+    grid = {"learning_rate": [1e-3, 1e30, 1e-2], "optimizer": ["sgd"]}
+    network = clone(NETWORK)
+    with skneural.fused_training(), pytest.warns(FitFailedWarning, match="3 fits failed"):
+        search = GridSearchCV(network, grid, cv=3, error_score=np.nan).fit(X, Y)
+    assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True, False]
+    with skneural.fused_training(), pytest.raises(skneural.exceptions.TrainingDivergedError):
+        GridSearchCV(network, grid, cv=3, error_score="raise").fit(X, Y)
+
+
+def test_joblib_knows_the_backend_by_name():
+    alone = cross_val_score(clone(NETWORK), X, Y)
+    with joblib.parallel_config(backend="skneural"):
+        np.testing.assert_allclose(cross_val_score(clone(NETWORK), X, Y), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("max_models", [0, 1.5, "many"])
+def test_max_models_must_be_a_count(max_models):
+    with pytest.raises(ValueError, match="max_models must be an int in the range"), skneural.fused_training(max_models):
+        pass
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+import numpy as np
+from sklearn.model_selection import cross_val_score
+import skneural
+from skneural._engine import _together
+_together.COMPILE_SECONDS = float(sys.argv[1])
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(400, 5)), rng.integers(0, 2, 400)
+network = skneural.DenseNetClassifier((5,), epochs=10**6, batch_size=32)
+threading.Timer(6, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    with skneural.fused_training():
+        cross_val_score(network, X, y, cv=6)
+except KeyboardInterrupt:
+    print("interrupted", [thread.name for thread in threading.enumerate() if thread.name.startswith("skneural")])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compile_seconds", [-1, 1e9])
+def test_ctrl_c_ends_all_fits(compile_seconds):
+    command = [sys.executable, "-c", INTERRUPTED, str(compile_seconds)]
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=dict(os.environ))
+    assert done.stdout.strip() == "interrupted []"
+    assert time.monotonic() - started < 100
