@@ -1,0 +1,215 @@
+"""How fast searches and ensembles are under fused training, beside scikeras, MLPClassifier and our own fits in turn.
+
+Each figure comes from a process of its own; it holds importing of nothing, but compiling and scoring. Every ratio is
+between figures of this run. Run: python benchmarks/fused.py [--only NAME ...] or, for the measurement behind the rule
+that decides on stacking, python benchmarks/fused.py --rule
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import engine
+import numpy as np
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import BaggingClassifier
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+RATES, PENALTIES = [3e-4, 1e-3, 3e-3, 1e-2], [1e-5, 1e-4, 1e-3]
+
+
+def network_of(peer: str, **parameters: Any) -> Any:
+    """Give the peer's network of digits, with rates and penalties by names of our own."""
+    if peer == "MLPClassifier":
+        return engine.mlp_network(**engine.DIGITS)
+    if peer == "scikeras":
+        return scikeras_network(**parameters)
+    from skneural import DenseNetClassifier
+
+    return DenseNetClassifier((100,), batch_size=32, epochs=20, **parameters)
+
+
+def scikeras_network(early_stopping: bool = False, dropout: float = 0.0, **parameters: Any) -> Any:
+    import keras
+    from scikeras.wrappers import KerasClassifier
+
+    def build(meta: dict[str, Any], l2: float = 1e-4) -> keras.Model:
+        layers = [keras.Input((meta["n_features_in_"],))]
+        layers += [keras.layers.Dense(100, activation="relu", kernel_regularizer=keras.regularizers.L2(l2))]
+        layers += [keras.layers.Dropout(dropout)] if dropout else []
+        return keras.Sequential([*layers, keras.layers.Dense(meta["n_classes_"], activation="softmax")])
+
+    stopping = {"callbacks": keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)}
+    return KerasClassifier(
+        build,
+        loss="sparse_categorical_crossentropy",
+        optimizer="adam",
+        optimizer__learning_rate=1e-3,
+        l2=1e-4,
+        batch_size=32,
+        epochs=20,
+        verbose=0,
+        **({"validation_split": 0.1, **stopping} if early_stopping else {}),
+    )
+
+
+GRID_NAMES = {
+    "skneural": ("learning_rate", "l2"),
+    "scikeras": ("optimizer__learning_rate", "l2"),
+    "MLPClassifier": ("learning_rate_init", "alpha"),
+}
+
+
+def grid_search(peer: str, n_jobs: int | None, **parameters: Any) -> None:
+    X, y = engine.digits()
+    pipeline = make_pipeline(StandardScaler(), network_of(peer, **parameters))
+    step = pipeline.steps[-1][0]
+    rate, penalty = (f"{step}__{name}" for name in GRID_NAMES[peer])
+    GridSearchCV(pipeline, {rate: RATES, penalty: PENALTIES}, cv=5, n_jobs=n_jobs).fit(X, y)
+
+
+def search(peer: str, n_jobs: int | None) -> None:
+    grid_search(peer, n_jobs)
+
+
+def search_stopping(peer: str, n_jobs: int | None) -> None:
+    extra = {"n_iter_no_change": 5} if peer == "skneural" else {}
+    grid_search(peer, n_jobs, dropout=0.2, early_stopping=True, **extra)
+
+
+def cancer(peer: str, n_jobs: int | None) -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    cross_validate(make_pipeline(StandardScaler(), network_of(peer)), X, y, cv=10, n_jobs=n_jobs)
+
+
+def bagging(peer: str, n_jobs: int | None) -> None:
+    BaggingClassifier(network_of(peer), n_estimators=30, n_jobs=n_jobs, random_state=0).fit(*engine.digits())
+
+
+def widths(peer: str, n_jobs: int | None) -> None:
+    grid = {"hidden_layer_sizes": [(50,), (100,), (150,)], "learning_rate": RATES}
+    GridSearchCV(network_of(peer), grid, cv=5, n_jobs=n_jobs).fit(*engine.digits())
+
+
+def large(peer: str, n_jobs: int | None) -> None:
+    from skneural import DenseNetClassifier
+
+    X, y = engine.large(10_000)
+    cross_validate(DenseNetClassifier((512, 256), batch_size=256, epochs=5), X, y, cv=5, n_jobs=n_jobs)
+
+
+# For each task what it is measured against, and at least how many times faster it should be.
+TASKS: dict[str, tuple[Callable[[str, int | None], None], dict[tuple[str, int], float]]] = {
+    "search": (
+        search,
+        {
+            ("scikeras", 1): 50,
+            ("scikeras", 2): 30,
+            ("MLPClassifier", 1): 4,
+            ("MLPClassifier", 2): 2.5,
+            ("skneural", 1): 1.8,
+            ("skneural", 2): 1.2,
+        },
+    ),
+    "search_stopping": (search_stopping, {("scikeras", 1): 40, ("skneural", 1): 1.0}),
+    "cancer": (cancer, {("scikeras", 1): 50, ("skneural", 1): 1.0}),
+    "bagging": (bagging, {("scikeras", 1): 50, ("skneural", 1): 1.0}),
+    "widths": (widths, {("skneural", 1): 1.0}),
+    "large": (large, {("skneural", 1): 0.95}),
+}
+
+
+def measure(name: str, peer: str, n_jobs: int) -> float:
+    """Measure one task in this process; ``n_jobs`` of 0 means fused training. Imports are not counted."""
+    import skneural
+
+    network_of(peer)
+    task = TASKS[name][0]
+    block = contextlib.nullcontext() if n_jobs else skneural.fused_training()
+    with block:
+        return engine.seconds(lambda: task(peer, n_jobs or None))
+
+
+def in_a_process(*arguments: object) -> float:
+    command = [sys.executable, __file__, "--measure", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{arguments} failed:\n{done.stderr[-2000:]}")
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def print_rule() -> None:
+    """Print what a step of one network costs alone and in stacks, in two threads."""
+    from skneural import DenseNetClassifier
+    from skneural._engine import _together, _training
+
+    class Taken(BaseException):
+        """Ends a fit once its job is laid out."""
+
+    def jobs_of(hidden: tuple[int, ...], batch_size: int, n_jobs: int) -> list[Any]:
+        jobs: list[Any] = []
+
+        def take(job: Any) -> None:
+            jobs.append(job)
+            raise Taken
+
+        _training._train, kept = take, _training._train
+        for seed in range(n_jobs):
+            with contextlib.suppress(Taken):
+                DenseNetClassifier(hidden, batch_size=batch_size, epochs=10, random_state=seed).fit(*engine.digits())
+        _training._train = kept
+        return jobs
+
+    print("| hidden layers | products a step | slots | first, s | us per network and step |\n|---|---:|---:|---:|---:|")
+    for hidden, batch_size in (((10,), 32), ((30,), 32), ((100,), 32), ((256, 128), 64), ((512, 256), 128)):
+        for n_slots in (0, 4, 8, 16):
+            taken = []
+            for _ in range(3):
+                jobs = jobs_of(hidden, batch_size, 32)
+                started = time.perf_counter()
+                _together._train_group(jobs, _together.Plan(2, n_slots), {})
+                taken.append(time.perf_counter() - started)
+            n_steps = sum(10 * job.training.rows.n_batches for job in jobs)
+            us = 1e6 * min(taken) / n_steps
+            print(f"| {hidden} | {_together.n_products(jobs[0])} | {n_slots} | {taken[0]:.1f} | {us:.1f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--rule", action="store_true", help="print the measurement behind the rule of stacking")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if arguments.measure:
+        name, peer, n_jobs = arguments.measure
+        print(json.dumps(measure(name, peer, int(n_jobs))))
+        return
+    engine.print_versions()
+    if arguments.rule:
+        print_rule()
+        return
+    print("| task | fused, s | against | n_jobs | s | times faster | aim |\n|---|---:|---|---:|---:|---:|---:|")
+    for name in arguments.only:
+        fused = float(np.median([in_a_process(name, "skneural", 0) for _ in range(3)]))
+        for (peer, n_jobs), aim in TASKS[name][1].items():
+            n_times = 3 if peer == "skneural" else 1
+            other = float(np.median([in_a_process(name, peer, n_jobs) for _ in range(n_times)]))
+            print(f"| {name} | {fused:.2f} | {peer} | {n_jobs} | {other:.2f} | {other / fused:.2f} | {aim} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
