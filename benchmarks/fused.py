@@ -208,7 +208,9 @@ def main() -> None:
         for (peer, n_jobs), aim in TASKS[name][1].items():
             n_times = 3 if peer == "skneural" else 1
             other = float(np.median([in_a_process(name, peer, n_jobs) for _ in range(n_times)]))
-            print(f"| {name} | {fused:.2f} | {peer} | {n_jobs} | {other:.2f} | {other / fused:.2f} | {aim} |", flush=True)
+            print(
+                f"| {name} | {fused:.2f} | {peer} | {n_jobs} | {other:.2f} | {other / fused:.2f} | {aim} |", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import exceptions
 
@@ -40,9 +40,10 @@ _MODULE_OF = {
 }
 
 
-def _make_fused_backend(**arguments: Any) -> object:
+def _make_fused_backend(**arguments: object) -> object:
     """Make what ``joblib.parallel_config(backend="skneural")`` asks for."""
-    return import_module("._fused", __name__).FusedBackend(**arguments)
+    backend: object = import_module("._fused", __name__).FusedBackend(**arguments)
+    return backend
 
 
 if "joblib" in sys.modules:

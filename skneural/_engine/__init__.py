@@ -6,8 +6,11 @@ from ._meeting import Meeting, MeetingCancelledError, Task, current_task
 from ._network import Network
 from ._prediction import predict
 from ._records import Blueprint, Data, EarlyStopping, Result, Settings
+from ._threads import take_share_of_cores
 from ._together import trainer
 from ._training import fit
+
+take_share_of_cores()
 
 __all__ = [
     "Blueprint",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
+import pytest
 from conftest import dense_blueprint
 
 from skneural._engine import Network, Settings, fit, predict
@@ -22,3 +24,19 @@ def test_threads_that_begin_together_all_train_compiled_and_alike(three_blobs):
     for result, outputs in done:
         assert result.history == done[0][0].history
         np.testing.assert_array_equal(outputs, done[0][1])
+
+
+@pytest.mark.slow
+def test_workers_of_loky_take_the_threads_that_joblib_grants():
+    def threads_in_worker():
+        import tensorflow as tf
+
+        from skneural import DenseNetClassifier
+
+        DenseNetClassifier((3,), epochs=1).fit([[0.0], [1.0]], [0, 1])
+        return tf.config.threading.get_intra_op_parallelism_threads()
+
+    for granted in (1, 3):
+        with joblib.parallel_config("loky", inner_max_num_threads=granted):
+            found = joblib.Parallel(n_jobs=2)(joblib.delayed(threads_in_worker)() for _ in range(2))
+        assert found == [granted] * 2
