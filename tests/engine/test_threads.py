@@ -29,6 +29,7 @@ def test_threads_that_begin_together_all_train_compiled_and_alike(three_blobs):
 @pytest.mark.slow
 def test_workers_of_loky_take_the_threads_that_joblib_grants(monkeypatch):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)  # conftest's; one that a user has set would win
+
     def threads_in_worker():
         import tensorflow as tf
 
