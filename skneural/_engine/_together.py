@@ -92,7 +92,7 @@ def trainer(max_models: int) -> Callable[[Sequence[Job], Callable[[], bool]], li
             for job in group:
                 job.should_stop = should_stop
             _train_group(group, plan_for(group, n_cores, max_models), outcomes)
-        return [outcomes[job] for job in jobs]
+        return [outcomes.get(job, job.error) for job in jobs]
 
     return train
 
@@ -140,7 +140,12 @@ def _run_lane(lane: Lane, waiting: deque[Job], outcomes: dict[Job, Outcome]) -> 
         lane.fill(lambda: _take(waiting))
         if len(lane.jobs) <= lane.n_slots // 2 or lane.jobs[0].should_stop():
             break
-        for job in lane.run_epoch():
+        try:
+            left = lane.run_epoch()
+        except Exception as error:
+            _logger.info("Networks go on one by one, since training them stacked failed: %s.", error)
+            break
+        for job in left:
             outcomes[job] = job.error or _outcome_of(partial(_ended, job))
     _run_one_by_one(deque(lane.release()), outcomes)
 
