@@ -212,14 +212,14 @@ def test_one_fit_that_fails_fails_alone(way):
 
 
 def test_a_stack_that_cannot_be_run_is_trained_one_by_one(lanes, monkeypatch):
-    alone = cross_val_score(clone(NETWORK), X, Y, cv=4, scoring="neg_log_loss")
+    alone = cross_val_score(clone(NETWORK), X, Y, cv=6, scoring="neg_log_loss")
 
     def refuse(self, state):
         raise RuntimeError("XLA refuses")
 
     monkeypatch.setattr(_lane._StackedPass, "run", refuse)
     with skneural.fused_training():
-        together = cross_val_score(clone(NETWORK), X, Y, cv=4, scoring="neg_log_loss")
+        together = cross_val_score(clone(NETWORK), X, Y, cv=6, scoring="neg_log_loss")
     assert lanes
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
