@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import inspect
 import json
 import math
@@ -213,14 +214,19 @@ def raise_unknown(owner: str, parameter: str, name: Any, known: Iterable[str]) -
 
 def _class_named(owner: str, parameter: str, name: Any, module: Any, base: type) -> type:
     """Class of ``module`` whose name is ``name``, in camel or snake case."""
-    spell = str.lower if base is keras.optimizers.Optimizer else _snake
-    classes = {spell(label): item for label, item in _classes(module, base)}
+    classes = _classes_by_name(module, base)
     wanted = _snake(name) if isinstance(name, str) else None
     for label, item in classes.items():
         if wanted is not None and label.replace("_", "") == wanted.replace("_", ""):
             return item
     raise_unknown(owner, parameter, name, classes)
     raise AssertionError("unreachable")
+
+
+@functools.cache
+def _classes_by_name(module: Any, base: type) -> dict[str, type]:
+    spell = str.lower if base is keras.optimizers.Optimizer else _snake
+    return {spell(label): item for label, item in _classes(module, base)}
 
 
 def _classes(module: Any, base: type) -> list[tuple[str, type]]:

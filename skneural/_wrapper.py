@@ -601,21 +601,26 @@ class NeuralEstimator(CallbackSupportMixin):
                 f"X has rows of shape {X.shape[1:]}, but the model of {type(self).__name__} takes rows of shape "
                 f"{taken}."
             )
-        check_arguments(f"{type(self).__name__}.predict", kwargs, _arguments_of(keras.Model.predict))
-        arguments = {"batch_size": getattr(self, "batch_size", None)} | self._routed("predict") | kwargs
-        self._check_counts({"batch_size": arguments["batch_size"]})
-        given: Any = arguments.pop("batch_size")
+        arguments = self._routed("predict") | kwargs
+        return self._predict_with_arguments(X, arguments) if arguments else _engine.predict(self._network, X)
+
+    def _predict_with_arguments(self, X: Any, arguments: dict[str, Any]) -> NDArray[np.float32]:
+        """Predict with arguments of ``keras.Model.predict``; most of them only Keras itself can heed."""
+        named = [name for name in arguments if not name.startswith("callbacks")]
+        check_arguments(f"{type(self).__name__}.predict", named, _arguments_of(keras.Model.predict))
+        self._check_counts({"batch_size": arguments.get("batch_size")})
+        given: Any = arguments.pop("batch_size", None)
         batch_size = int(given) if is_count(given, 1) else None
         if arguments.get("verbose") in (0, "auto"):
             del arguments["verbose"]
-        if arguments:
-            _, callbacks = keras_callbacks(self)
-            arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
-            outputs: NDArray[np.float32] = self.model_.predict(
-                X, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
-            )
-            return outputs
-        return _engine.predict(self._network, X, batch_size)
+        if not arguments:
+            return _engine.predict(self._network, X, batch_size)
+        _, callbacks = keras_callbacks(self)
+        arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
+        outputs: NDArray[np.float32] = self.model_.predict(
+            X, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
+        )
+        return outputs
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the mean accuracy of a classifier or the R2 of a regressor.

@@ -1,4 +1,4 @@
-"""Training through compiled programs: the state goes in and out as arrays, one call runs an epoch."""
+"""A training run through compiled programs: its rows, its state, and what happens around each epoch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ._callbacks import LiveCallbacks
 from ._epoch_programs import PassShape, pass_program
 from ._epochs import EpochJudge
 from ._feeding import Rows
-from ._meeting import MeetingCancelledError
 from ._network import Network, State
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -27,6 +26,11 @@ _VALIDATION_BATCH = 256
 
 class CannotCompileError(Exception):
     """A program could not be traced or compiled; the message says why."""
+
+    @classmethod
+    def from_error(cls, error: Exception) -> CannotCompileError:
+        """Say in one line what went wrong."""
+        return cls(f"{type(error).__name__}: {[*str(error).strip().splitlines(), ''][0]}")
 
 
 @dataclass
@@ -59,6 +63,11 @@ class Pass:
             results = outputs["results"]
             n_before += part.n_batches
         return state, {name: as_number(results[name]) for name in sorted(results)}
+
+    def row_inputs(self) -> dict[str, Any]:
+        """Resident rows as inputs of a program, but for the order to visit them in."""
+        counts = {"n_rows": self.rows.n_rows, "first": 0, "last": self.rows.n_batches}
+        return {**self.rows.arrays, **{name: np.int32(count) for name, count in counts.items()}}
 
     def compile(self, state: State) -> None:
         """Compile the program by a call that runs no batch."""
@@ -125,12 +134,34 @@ class Job:
             self._callbacks.on_train_begin()
         return self._callbacks
 
-    def begin_epoch(self) -> tuple[NDArray[np.intp], int]:
-        """Give the order in which the coming epoch visits the rows, and the seed of its dropout masks."""
-        self.state = self.callbacks.on_epoch_begin(self.epoch, self.state)
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody wants to see, or to change, the network between two epochs."""
         settings = self.settings
-        order = epoch_order(self.training.rows.n_rows, settings.seed, self.epoch, settings.shuffle)
-        return order, _dropout_seed(settings.seed, self.epoch)
+        hooks = (settings.on_epoch_begin, settings.on_epoch_end)
+        return bool(settings.callbacks or settings.verbose or any(hook is not None for hook in hooks))
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all rows are in a program's memory at once."""
+        return all(one.rows.is_resident for one in self.passes)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's present learning rate; zero where a schedule is part of the program."""
+        index = self.training.template.learning_rate_index
+        return 0.0 if index is None else float(self.state.optimizer[index])
+
+    def begin_epoch(self) -> tuple[NDArray[np.intp], int]:
+        """Tell the callbacks that an epoch begins, and give what ``visit_in`` gives for it."""
+        self.state = self.callbacks.on_epoch_begin(self.epoch, self.state)
+        return self.visit_in(self.epoch)
+
+    def visit_in(self, epoch: int) -> tuple[NDArray[np.intp], int]:
+        """Give the order in which an epoch visits the rows, and the seed of its dropout masks."""
+        settings = self.settings
+        order = epoch_order(self.training.rows.n_rows, settings.seed, epoch, settings.shuffle)
+        return order, _dropout_seed(settings.seed, epoch)
 
     def end_pass(self, state: State) -> None:
         """Take the state after the pass over the rows to learn from."""
@@ -171,38 +202,6 @@ class Job:
         )
 
 
-def train_alone(job: Job) -> Result:
-    """Train one network through programs of its own, from the epoch on that it has come to.
-
-    Raises
-    ------
-    CannotCompileError
-        Before the network or the caller's hooks have seen anything.
-    """
-    _compile(job)
-    try:
-        while not job.is_done:
-            if job.should_stop():
-                raise MeetingCancelledError
-            _run_epoch(job)
-        job.end()
-    except KeyboardInterrupt:
-        if job.judge.n_epochs == 0:
-            raise
-        return job.result(interrupted=True)
-    return job.result()
-
-
-def _run_epoch(job: Job) -> None:
-    order, dropout_seed = job.begin_epoch()
-    state, logs = job.training.run(job.state, order, dropout_seed)
-    job.end_pass(state)
-    validation_logs: dict[str, float] = {}
-    if job.validation is not None:
-        _, validation_logs = job.validation.run(job.state, np.arange(job.validation.rows.n_rows), 0)
-    job.end_epoch(logs, validation_logs)
-
-
 def _with_averages(template: Template, state: State) -> State:
     """Put an optimizer's moving averages in the place of the weights, as Keras does when training ends."""
     if not template.average_indices:
@@ -223,19 +222,7 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
             judged = _make_pass(network, validation, size, is_training=False)
         return Job(network, network.state, training, judged, settings)
     except Exception as error:
-        raise _cannot_compile(error) from error
-
-
-def _compile(job: Job) -> None:
-    try:
-        for one_pass in job.passes:
-            one_pass.compile(job.state)
-    except Exception as error:
-        raise _cannot_compile(error) from error
-
-
-def _cannot_compile(error: Exception) -> CannotCompileError:
-    return CannotCompileError(f"{type(error).__name__}: {[*str(error).strip().splitlines(), ''][0]}")
+        raise CannotCompileError.from_error(error) from error
 
 
 def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool) -> Pass:

@@ -52,22 +52,29 @@ def pass_program(template: Template, shape: PassShape) -> Program:
     """
     return _programs.get(
         (template, shape),
-        lambda: Program(lambda inputs: _one_pass(template, shape, inputs), _specs(template, shape), is_compiled=True),
+        lambda: Program(lambda inputs: one_pass(template, shape, inputs), _specs(template, shape), is_compiled=True),
     )
 
 
-def _specs(template: Template, shape: PassShape) -> Inputs:
+def state_specs(template: Template) -> Inputs:
+    """What of a program's inputs holds the state of a network, and its numbers."""
+
     def of(values: Any) -> list[tf.TensorSpec]:
         return [tf.TensorSpec(value.shape, value.dtype) for value in values]
 
-    specs = {
+    return {
         "variables": [tf.TensorSpec(variable.shape, variable.dtype) for variable in template.model.variables],
         "optimizer": of(template.optimizer_values),
         "metrics": of(template.metric_values),
         "numbers": tf.TensorSpec(template.built_numbers.shape, tf.float32),
+    }
+
+
+def row_specs(shape: PassShape) -> Inputs:
+    """What of a program's inputs holds rows, and tells how to visit them."""
+    specs = {
         "X": tf.TensorSpec((shape.n_rows, *shape.X_shape), shape.X_dtype),
         "y": tf.TensorSpec((shape.n_rows, *shape.y_shape), shape.y_dtype),
-        "dropout_key": tf.TensorSpec((2,), tf.uint32),
     }
     if not shape.is_ordered:
         specs["order"] = tf.TensorSpec((shape.order_length,), tf.int32)
@@ -76,7 +83,12 @@ def _specs(template: Template, shape: PassShape) -> Inputs:
     return specs | {name: tf.TensorSpec((), tf.int32) for name in ("n_rows", "first", "last")}
 
 
-def _one_pass(template: Template, shape: PassShape, inputs: Inputs) -> dict[str, Any]:
+def _specs(template: Template, shape: PassShape) -> Inputs:
+    return {**state_specs(template), **row_specs(shape), "dropout_key": tf.TensorSpec((2,), tf.uint32)}
+
+
+def one_pass(template: Template, shape: PassShape, inputs: Inputs) -> dict[str, Any]:
+    """Take a network over rows once, in a program that is being traced."""
     run_batch = train_on_batch if shape.is_training else evaluate_on_batch
     is_masked = shape.remainder is None
     batch_size = shape.batch_size

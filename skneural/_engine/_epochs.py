@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Generic, Literal, TypeVar
 
@@ -67,6 +68,12 @@ class EpochJudge(Generic[Weights]):
         else:
             self._wait += 1
         return self._wait >= rule.patience
+
+    @property
+    def n_epochs_before_stop(self) -> int:
+        """How many epochs may run before early stopping can stop, at least one."""
+        rule = self._settings.early_stopping
+        return sys.maxsize if rule is None else max(1, rule.patience - self._wait)
 
     @property
     def weights_to_restore(self) -> Weights | None:

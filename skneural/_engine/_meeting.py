@@ -49,6 +49,17 @@ def current_task() -> Task | None:
     return task
 
 
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """Let another task of this thread's meeting compute, while this one waits for something or nearly so."""
+    task = current_task()
+    if task is None:
+        yield
+        return
+    with task.meeting.slot_lent(task):
+        yield
+
+
 class Meeting:
     """Lets tasks wait for each other and trains together what they bring.
 
@@ -89,6 +100,15 @@ class Meeting:
             self._slots.release()
             _threads.task = None
             self._leave()
+
+    @contextmanager
+    def slot_lent(self, task: Task) -> Iterator[None]:
+        """Give a task's processor slot to another for as long as the block runs; the task stays active."""
+        self._slots.release()
+        try:
+            yield
+        finally:
+            self._slots.acquire()
 
     def go_away(self, task: Task) -> None:
         """Let the others go on without a task that is about to wait for tasks of its own."""

@@ -13,6 +13,7 @@ from scipy import sparse
 from skneural._compat import flatten_layers
 
 from ._compilable import why_not_model
+from ._dense_forward import DenseForward, dense_forward
 from ._kept import LeastRecentlyUsed
 from ._network import Network
 from ._program import TRACING, Program
@@ -32,7 +33,7 @@ def predict(network: Network, X: Array | sparse.csr_array, batch_size: int | Non
     forward = _forward_of(network)
     values = network.variable_values()
     step = batch_size or forward.block_size
-    blocks = []
+    blocks: list[Array] = []
     for start in range(0, max(X.shape[0], 1), step):
         rows = dense_rows(X, slice(start, start + step), forward.dtype)
         blocks.append(forward(values, _padded(rows))[: len(rows)])
@@ -88,8 +89,8 @@ class _ForwardFunction:
         return outputs
 
 
-_Forward = _ForwardProgram | _ForwardFunction
-_forwards: LeastRecentlyUsed[_ForwardProgram | None] = LeastRecentlyUsed(MAX_FORWARD_PROGRAMS)
+_Forward = DenseForward | _ForwardProgram | _ForwardFunction
+_forwards: LeastRecentlyUsed[DenseForward | _ForwardProgram | None] = LeastRecentlyUsed(MAX_FORWARD_PROGRAMS)
 
 
 def _forward_of(network: Network) -> _Forward:
@@ -97,15 +98,17 @@ def _forward_of(network: Network) -> _Forward:
     if network.forward is None:
         program = None
         if why_not_model(network.any_model) is None:
-            program = _forwards.get(network.template_key, lambda: _try_program(network))
+            program = _forwards.get(network.template_key, lambda: _shared_forward(network))
         network.forward = program or _ForwardFunction(network.model)
     forward: _Forward = network.forward
     return forward
 
 
-def _try_program(network: Network) -> _ForwardProgram | None:
+def _shared_forward(network: Network) -> DenseForward | _ForwardProgram | None:
+    """What all networks of an architecture can share, None where tracing fails."""
+    model = network.template().model
     try:
-        return _ForwardProgram(network.template().model)
+        return dense_forward(model) or _ForwardProgram(model)
     except Exception:
         return None
 

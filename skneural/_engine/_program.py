@@ -47,10 +47,19 @@ class Program:
             self._outputs = function(placeholders)
         self._session = tf.compat.v1.Session(graph=graph, config=_CONFIG)
         self._callable = make_callable(self._session, tf.nest.flatten(placeholders), tf.nest.flatten(self._outputs))
+        self._compiling = threading.Lock()
+        self._is_compiled = False
 
     def __call__(self, inputs: Any) -> Any:
         """Compute the outputs for inputs of the structure that was traced; the first call compiles."""
         return tf.nest.pack_sequence_as(self._outputs, self.run(tf.nest.flatten(inputs)))
+
+    def compile(self, inputs: Any) -> None:
+        """Compile by a call, unless that is done; threads that come meanwhile wait for it."""
+        with self._compiling:
+            if not self._is_compiled:
+                self(inputs)
+                self._is_compiled = True
 
     def run(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """Compute the outputs, all in a row as ``tf.nest.flatten`` puts them."""

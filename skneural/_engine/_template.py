@@ -122,8 +122,16 @@ class _Penalty:
     def __call__(self, weights: tf.Tensor) -> tf.Tensor:
         assert self.template.step is not None
         numbers = tf.cast(self.template.step.numbers, weights.dtype)
-        terms = {"l1": tf.abs, "l2": tf.square}
-        return tf.add_n([numbers[place] * tf.reduce_sum(terms[kind](weights)) for kind, place in self.places.items()])
+        sums = {"l1": lambda values: tf.reduce_sum(tf.abs(values)), "l2": _sum_of_squares}
+        return tf.add_n([numbers[place] * sums[kind](weights) for kind, place in self.places.items()])
+
+
+@tf.custom_gradient  # type: ignore[misc]
+def _sum_of_squares(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """As a product of vectors, which XLA computes several times faster than a reduction to one number."""
+    flat = tf.reshape(values, [1, -1])
+    total = tf.matmul(flat, flat, transpose_b=True)[0, 0]
+    return total, lambda gradient: 2.0 * gradient * values
 
 
 @dataclass

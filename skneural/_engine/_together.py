@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ._compiled_fit import Job, train_alone
+from ._alone import train_alone
+from ._compiled_fit import Job
 from ._lane import Lane
 from ._meeting import MeetingCancelledError
 from ._stack_programs import StackShape, is_stack_program_kept

@@ -6,8 +6,9 @@ import logging
 import threading
 from dataclasses import replace
 
+from ._alone import train_alone
 from ._compilable import why_not_model, why_not_settings
-from ._compiled_fit import CannotCompileError, Job, make_job, train_alone
+from ._compiled_fit import CannotCompileError, Job, make_job
 from ._keras_fit import fit_with_keras
 from ._meeting import MeetingCancelledError, current_task
 from ._network import Network

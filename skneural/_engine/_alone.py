@@ -1,0 +1,140 @@
+"""Training one network by itself: many epochs a call where nobody looks in between, else pass after pass."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ._compiled_fit import CannotCompileError, Job, as_number
+from ._meeting import MeetingCancelledError, set_aside
+from ._network import State
+from ._program import Program
+from ._records import Result
+from ._run_programs import RunShape, epochs_with_room, padded_epochs, run_program
+from ._steps import RowsMeetError
+
+# A call ends after about so many seconds, so that an interruption is heard.
+_SECONDS_PER_CALL = 0.2
+
+
+def train_alone(job: Job) -> Result:
+    """Train one network through programs of its own, from the epoch on that it has come to.
+
+    Raises
+    ------
+    CannotCompileError
+        Before the network or the caller's hooks have seen anything.
+    """
+    course = _PassByPass(job) if job.is_watched or not job.is_resident else _ManyEpochs(job)
+    try:
+        with set_aside():
+            course.compile()
+    except Exception as error:
+        raise CannotCompileError.from_error(error) from error
+    try:
+        while not job.is_done:
+            if job.should_stop():
+                raise MeetingCancelledError
+            course.go_on()
+        job.end()
+    except KeyboardInterrupt:
+        if job.judge.n_epochs == 0:
+            raise
+        return job.result(interrupted=True)
+    return job.result()
+
+
+class _PassByPass:
+    """One epoch at a time, each pass a call or, for rows that are not resident, several."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def compile(self) -> None:
+        """Compile the programs by calls that run no batch."""
+        for one_pass in self._job.passes:
+            one_pass.compile(self._job.state)
+
+    def go_on(self) -> None:
+        """Train for one epoch."""
+        job = self._job
+        order, dropout_seed = job.begin_epoch()
+        state, logs = job.training.run(job.state, order, dropout_seed)
+        job.end_pass(state)
+        validation_logs: dict[str, float] = {}
+        if job.validation is not None:
+            _, validation_logs = job.validation.run(job.state, np.arange(job.validation.rows.n_rows), 0)
+        job.end_epoch(logs, validation_logs)
+
+
+class _ManyEpochs:
+    """As many epochs a call as there is room and time for."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._n_epochs = 1
+
+    @property
+    def _shape(self) -> RunShape:
+        job = self._job
+        judged = job.validation
+        room = epochs_with_room(job.training.shape, job.state.variables, is_judged=judged is not None)
+        return RunShape(job.training.shape, None if judged is None else judged.shape, room)
+
+    @property
+    def _program(self) -> Program:
+        """The kept program; a model that turns out to mix the rows of a batch gets one without padded batches."""
+        template = self._job.training.template
+        try:
+            return run_program(template, self._shape)
+        except RowsMeetError:
+            template.is_row_wise = False
+            for one in self._job.passes:
+                one.shape = replace(one.shape, remainder=one.rows.n_rows % one.shape.batch_size)
+            return run_program(template, self._shape)
+
+    def compile(self) -> None:
+        """Compile the program by a call that runs no epoch."""
+        program = self._program
+        program.compile(self._inputs(1) | {"n_epochs": np.int32(0)})
+
+    def go_on(self) -> None:
+        """Train for some epochs, never beyond the first in which early stopping could stop."""
+        job = self._job
+        n_epochs = min(self._n_epochs, job.n_epochs_left, job.judge.n_epochs_before_stop)
+        started = time.perf_counter()
+        outputs = self._program(self._inputs(n_epochs))
+        seconds = max(time.perf_counter() - started, 1e-6) / n_epochs
+        self._n_epochs = int(np.clip(_SECONDS_PER_CALL / seconds, 1, self._shape.n_epochs))
+        state = State(outputs["variables"], outputs["optimizer"])
+        for index in range(n_epochs):
+            weights = [value[index].copy() for value in outputs.get("weights", ())]
+            job.end_pass(State(weights, state.optimizer) if weights and index + 1 < n_epochs else state)
+            logs = {
+                name: {key: as_number(values[index]) for key, values in sorted(results.items())}
+                for name, results in outputs["results"].items()
+            }
+            job.end_epoch(logs["training"], logs.get("validation", {}))
+
+    def _inputs(self, n_epochs: int) -> dict[str, Any]:
+        job, room = self._job, self._shape.n_epochs
+        visits = [job.visit_in(job.epoch + index) for index in range(n_epochs)]
+        rows = job.training.rows
+        inputs: dict[str, Any] = {
+            "variables": job.state.variables,
+            "optimizer": job.state.optimizer,
+            "metrics": job.training.template.metric_values,
+            "numbers": job.training.numbers,
+            "n_epochs": np.int32(n_epochs),
+            "dropout_keys": padded_epochs([(seed, 0) for _, seed in visits], room, np.uint32),
+            "learning_rates": padded_epochs([job.learning_rate] * n_epochs, room, np.float32),
+            "training": job.training.row_inputs()
+            | {"order": padded_epochs([rows.padded(order) for order, _ in visits], room, np.int32)},
+        }
+        if job.validation is not None:
+            judged = job.validation.rows
+            inputs["validation"] = job.validation.row_inputs() | {"order": judged.padded(np.arange(judged.n_rows))}
+        return inputs

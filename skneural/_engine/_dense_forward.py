@@ -1,0 +1,136 @@
+"""Dense networks in NumPy, for prediction: as fast as TensorFlow on many rows, and without the cost of a call on few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+Array = NDArray[np.float32]
+Values = list[NDArray[Any]]
+# From the rows, which it may overwrite, and the values of all variables of the model to the layer's outputs.
+Step = Callable[[Array, Values], Array]
+
+# A block of rows stays in the processor's cache on its way through the layers.
+_BLOCK_VALUES = 2**18
+_ROW_MULTIPLE = 16
+
+
+def _relu(outputs: Array) -> Array:
+    return np.maximum(outputs, 0, out=outputs)
+
+
+def _sigmoid(outputs: Array) -> Array:
+    return expit(outputs, out=outputs)
+
+
+def _tanh(outputs: Array) -> Array:
+    return np.tanh(outputs, out=outputs)
+
+
+def _softmax(outputs: Array) -> Array:
+    outputs -= outputs.max(axis=-1, keepdims=True)
+    np.exp(outputs, out=outputs)
+    outputs /= outputs.sum(axis=-1, keepdims=True)
+    return outputs
+
+
+def _softplus(outputs: Array) -> Array:
+    return np.logaddexp(outputs, np.float32(0), out=outputs)
+
+
+def _linear(outputs: Array) -> Array:
+    return outputs
+
+
+_ACTIVATIONS: dict[Any, Callable[[Array], Array]] = {
+    keras.activations.linear: _linear,
+    keras.activations.relu: _relu,
+    keras.activations.sigmoid: _sigmoid,
+    keras.activations.tanh: _tanh,
+    keras.activations.softmax: _softmax,
+    keras.activations.softplus: _softplus,
+}
+
+
+class DenseForward:
+    """What a stack of dense layers makes of rows of shape (n, n_features)."""
+
+    dtype = "float32"
+
+    def __init__(self, steps: list[Step], widest: int) -> None:
+        self._steps = steps
+        self.block_size = max(_BLOCK_VALUES // widest // _ROW_MULTIPLE, 1) * _ROW_MULTIPLE
+
+    def __call__(self, values: Values, rows: Array) -> Array:
+        for step in self._steps:
+            rows = step(rows, values)
+        return rows
+
+
+def dense_forward(model: keras.Model) -> DenseForward | None:
+    """Give the way through a model of dense layers, or None for a model with anything else in it."""
+    if type(model) is not keras.Sequential or len(model.inputs[0].shape) != 2:
+        return None
+    index_of = {id(variable): index for index, variable in enumerate(model.variables)}
+    steps: list[Step] = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            continue
+        step = _step_of(layer, index_of) if layer.compute_dtype == "float32" else None
+        if step is None:
+            return None
+        steps.append(step)
+    # An activation in front would overwrite the caller's rows.
+    if not model.layers or type(model.layers[0]) is not keras.layers.Dense:
+        return None
+    return DenseForward(steps, max(int(variable.shape[-1]) for variable in model.variables if len(variable.shape) == 2))
+
+
+def _step_of(layer: keras.layers.Layer, index_of: dict[int, int]) -> Step | None:
+    if type(layer) is keras.layers.Dense and not layer.lora_enabled and layer.quantization_mode is None:
+        return _dense_step(layer, index_of)
+    if type(layer) is keras.layers.Activation and layer.activation in _ACTIVATIONS:
+        activation = _ACTIVATIONS[layer.activation]
+        return lambda rows, values: activation(rows)
+    if type(layer) is keras.layers.BatchNormalization:
+        return _normalization_step(layer, index_of)
+    return None
+
+
+def _dense_step(layer: keras.layers.Dense, index_of: dict[int, int]) -> Step | None:
+    if layer.activation not in _ACTIVATIONS:
+        return None
+    activation = _ACTIVATIONS[layer.activation]
+    kernel = index_of[id(layer.kernel)]
+    bias = index_of[id(layer.bias)] if layer.use_bias else None
+
+    def step(rows: Array, values: Values) -> Array:
+        outputs = rows @ values[kernel]
+        if bias is not None:
+            outputs += values[bias]
+        return activation(outputs)
+
+    return step
+
+
+def _normalization_step(layer: keras.layers.BatchNormalization, index_of: dict[int, int]) -> Step:
+    """With the moving averages, as in all prediction: (x - mean) / sqrt(variance + epsilon) * gamma + beta."""
+    mean, variance = index_of[id(layer.moving_mean)], index_of[id(layer.moving_variance)]
+    gamma = index_of[id(layer.gamma)] if layer.scale else None
+    beta = index_of[id(layer.beta)] if layer.center else None
+    epsilon = np.float32(layer.epsilon)
+
+    def step(rows: Array, values: Values) -> Array:
+        factor = 1 / np.sqrt(values[variance] + epsilon)
+        rows -= values[mean]
+        rows *= factor if gamma is None else factor * values[gamma]
+        if beta is not None:
+            rows += values[beta]
+        return rows
+
+    return step
