@@ -1,4 +1,4 @@
-"""Dense networks in NumPy, for prediction: as fast as TensorFlow on many rows, and without the cost of a call on few."""
+"""Dense networks predict in NumPy: as fast as in TensorFlow on many rows, and without the cost of a call on few."""
 
 from __future__ import annotations
 

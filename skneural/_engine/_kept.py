@@ -31,3 +31,7 @@ class LeastRecentlyUsed(Generic[Kept]):
     def __contains__(self, key: Hashable) -> bool:
         with self._lock:
             return key in self._kept
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._kept)

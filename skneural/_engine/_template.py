@@ -126,7 +126,7 @@ class _Penalty:
         return tf.add_n([numbers[place] * sums[kind](weights) for kind, place in self.places.items()])
 
 
-@tf.custom_gradient  # type: ignore[misc]
+@tf.custom_gradient
 def _sum_of_squares(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """As a product of vectors, which XLA computes several times faster than a reduction to one number."""
     flat = tf.reshape(values, [1, -1])

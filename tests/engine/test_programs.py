@@ -1,0 +1,129 @@
+"""Compilation: which fits share a program, how many epochs a call takes, and that neither changes a result."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from conftest import dense_blueprint
+from sklearn.datasets import load_iris
+
+from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
+from skneural._engine import EarlyStopping, Network, Settings, _alone, _run_programs, fit
+from skneural._engine._kept import LeastRecentlyUsed
+from skneural._engine._program import Program, traces
+
+X, Y = load_iris(return_X_y=True)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many epochs each call of a program of several epochs took."""
+    taken = []
+    call = Program.__call__
+
+    def counted(self, inputs):
+        if "n_epochs" in inputs and inputs["n_epochs"] > 0:
+            taken.append(int(inputs["n_epochs"]))
+        return call(self, inputs)
+
+    monkeypatch.setattr(Program, "__call__", counted)
+    return taken
+
+
+def n_traces_of(work):
+    before = traces.n_traces
+    work()
+    return traces.n_traces - before
+
+
+REGULAR = {"dropout": 0.1, "early_stopping": True, "optimizer": "adamw", "optimizer__weight_decay": 1e-3}
+
+
+@pytest.mark.parametrize("parameters", [{}, REGULAR], ids=["plain", "regular"])
+def test_a_later_fit_of_the_same_architecture_traces_nothing(parameters):
+    def fitted(n_rows, **changes):
+        network = DenseNetClassifier((7, 5), epochs=3, batch_size=16).set_params(**parameters).set_params(**changes)
+        return network.fit(X[:n_rows], Y[:n_rows]).predict(X[:n_rows])
+
+    fitted(149, random_state=0)
+    numbers = {"learning_rate": 0.02, "l2": 0.3, "random_state": 9, "epochs": 4, "class_weight": None}
+    if parameters:
+        numbers |= {"dropout": 0.4, "optimizer__weight_decay": 0.1, "n_iter_no_change": 2, "tol": 0.1}
+    assert n_traces_of(lambda: fitted(149, **numbers)) == 0
+    assert n_traces_of(lambda: fitted(140)) == 0
+    fitted(149, class_weight={0: 1.0, 1: 2.0, 2: 3.0})
+    assert n_traces_of(lambda: fitted(131, class_weight={0: 5.0, 1: 1.0, 2: 2.0}, l2=0.1)) == 0
+
+
+def test_a_fit_traces_one_program_and_another_architecture_one_more():
+    regressor = DenseNetRegressor((9, 4), epochs=2, batch_size=8)
+    assert n_traces_of(lambda: regressor.fit(X[:, :3], X[:, 3]).predict(X[:, :3])) == 1
+    assert n_traces_of(lambda: regressor.set_params(hidden_layer_sizes=(9, 5)).fit(X[:, :3], X[:, 3])) == 1
+
+
+def test_models_of_a_users_function_share_a_program():
+    def build(meta):
+        layers = [keras.layers.Dense(6, activation="tanh"), keras.layers.Dense(3, activation="softmax")]
+        return keras.Sequential([keras.Input((meta["n_features_in_"],)), *layers])
+
+    own = KerasClassifier(build, loss="sparse_categorical_crossentropy", epochs=2, batch_size=16)
+    own.fit(X, Y)
+    assert n_traces_of(lambda: own.set_params(optimizer__learning_rate=0.1, random_state=3).fit(X[:140], Y[:140])) == 0
+
+
+def test_many_epochs_take_few_calls(three_blobs, calls):
+    network = Network.from_blueprint(dense_blueprint((11,)), 0)
+    fit(network, three_blobs, None, Settings(epochs=30, batch_size=16, seed=0))
+    assert sum(calls) == 30
+    assert len(calls) < 10
+
+
+def test_early_stopping_trains_no_epoch_beyond_its_last(three_blobs, calls):
+    network = Network.from_blueprint(dense_blueprint((12,), learning_rate=0.05), 0)
+    rule = EarlyStopping("val_loss", patience=4, min_delta=1e-4)
+    result = fit(network, three_blobs, three_blobs, Settings(epochs=300, batch_size=16, seed=0, early_stopping=rule))
+    assert result.stopped_by == "early_stopping"
+    assert sum(calls) == result.n_epochs
+    assert len(calls) < result.n_epochs
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["one epoch a call", "all that fit"])
+@pytest.mark.parametrize("is_judged", [False, True], ids=["alone", "with validation"])
+def test_how_many_epochs_a_call_takes_changes_nothing(three_blobs, monkeypatch, seconds, is_judged):
+    """Against the passes of a fit that somebody watches, one call each."""
+
+    def trained(**hooks):
+        network = Network.from_blueprint(dense_blueprint((10,), dropout=0.2, l2=1e-3), 4)
+        rule = EarlyStopping("val_loss", patience=3, min_delta=0.0) if is_judged else None
+        settings = Settings(epochs=25, batch_size=16, seed=5, early_stopping=rule, **hooks)
+        return network, fit(network, three_blobs, three_blobs if is_judged else None, settings)
+
+    monkeypatch.setattr(_alone, "_SECONDS_PER_CALL", seconds)
+    network, result = trained()
+    watched, expected = trained(on_epoch_end=lambda epoch, logs: False)
+    assert result.n_epochs == expected.n_epochs
+    assert result.best_epoch == expected.best_epoch
+    for name, values in expected.history.items():
+        np.testing.assert_allclose(result.history[name], values, rtol=2e-5, atol=1e-6)
+    for value, wanted in zip(network.state.variables, watched.state.variables, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-5)
+    for value, wanted in zip(network.state.optimizer, watched.state.optimizer, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_kept_programs_are_bounded(monkeypatch):
+    kept = LeastRecentlyUsed(2)
+    monkeypatch.setattr(_run_programs, "_programs", kept)
+    for width in (2, 3, 4):
+        DenseNetClassifier((width,), epochs=1).fit(X, Y)
+    assert len(kept) == 2
+    assert n_traces_of(lambda: DenseNetClassifier((4,), epochs=1).fit(X, Y)) == 0
+    assert n_traces_of(lambda: DenseNetClassifier((2,), epochs=1).fit(X, Y)) == 1
+
+
+def test_the_rows_of_a_search_and_of_its_refit_share_a_room():
+    network = DenseNetClassifier((13,), epochs=1, batch_size=32)
+    wide, labels = np.tile(X, (10, 1)), np.tile(Y, 10)
+    network.fit(wide[:1200], labels[:1200])
+    assert n_traces_of(lambda: network.fit(wide, labels)) == 0
