@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import joblib
 from joblib.parallel import ParallelBackendBase
 
 from . import _engine
-from ._engine import Meeting, Task, current_task
+from ._engine import Ledger, Meeting, Task, current_task
+from ._progress import shown_progress
 
 _DEFAULT_MAX_MODELS = 64
+_DEFAULT_MAX_BYTES = 2 * 2**30
 
 
 class FusedBackend(ParallelBackendBase):
@@ -32,14 +34,19 @@ class FusedBackend(ParallelBackendBase):
         nesting_level: int | None = None,
         *,
         max_models: int = _DEFAULT_MAX_MODELS,
+        max_bytes: int = _DEFAULT_MAX_BYTES,
+        ledger: Ledger | None = None,
         meeting: Meeting | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(nesting_level=nesting_level, **kwargs)
-        if not isinstance(max_models, int) or max_models < 1:
-            raise ValueError(f"max_models must be an int in the range [1, inf). Got {max_models!r} instead.")
+        for name, value in (("max_models", max_models), ("max_bytes", max_bytes)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be an int in the range [1, inf). Got {value!r} instead.")
         self._max_models = max_models
-        self._meeting = meeting or Meeting(_engine.trainer(max_models), max_models)
+        self._meeting = meeting or Meeting(
+            _engine.trainer(max_models, max_bytes), max_models, max_bytes=max_bytes, ledger=ledger
+        )
         self._running: list[tuple[Task, threading.Thread]] = []
         self._dispatches = False
         self._caller: Task | None = None
@@ -125,7 +132,9 @@ class FusedBackend(ParallelBackendBase):
 
 
 @contextmanager
-def fused_training(max_models: int = _DEFAULT_MAX_MODELS) -> Iterator[None]:
+def fused_training(
+    max_models: int = _DEFAULT_MAX_MODELS, *, max_bytes: int = _DEFAULT_MAX_BYTES, verbose: int = 0
+) -> Iterator[None]:
     """Train the networks of all fits in the block at the same time, under unchanged scikit-learn.
 
     Searches, cross-validation, ensembles and whatever else hands its fits to joblib run them in threads of this
@@ -136,6 +145,11 @@ def fused_training(max_models: int = _DEFAULT_MAX_MODELS) -> Iterator[None]:
     ----------
     max_models : int, default=64
         The most fits that are under way at once, and the most networks that are trained together.
+    max_bytes : int, default=2**31
+        About how many bytes the rows may take of networks that wait to be trained, and again of those that are
+        trained together. Fits beyond that wait for their turn before they begin.
+    verbose : int, default=0
+        1 shows one bar for the block, on the standard error stream: networks, epochs and the time left.
 
     Yields
     ------
@@ -152,5 +166,7 @@ def fused_training(max_models: int = _DEFAULT_MAX_MODELS) -> Iterator[None]:
     >>> len(scores)
     5
     """
-    with joblib.parallel_config(backend=FusedBackend(max_models=max_models)):
+    ledger = Ledger()
+    backend = FusedBackend(max_models=max_models, max_bytes=max_bytes, ledger=ledger)
+    with shown_progress(ledger) if verbose else nullcontext(), joblib.parallel_config(backend=backend):
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._ledger import Ledger
 from ._meeting import Meeting, MeetingCancelledError, Task, current_task
 from ._network import Network
 from ._prediction import predict
@@ -16,6 +17,7 @@ __all__ = [
     "Blueprint",
     "Data",
     "EarlyStopping",
+    "Ledger",
     "Meeting",
     "MeetingCancelledError",
     "Network",

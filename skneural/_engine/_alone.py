@@ -30,7 +30,7 @@ def train_alone(job: Job) -> Result:
     """
     course = _PassByPass(job) if job.is_watched or not job.is_resident else _ManyEpochs(job)
     try:
-        with set_aside():
+        with set_aside(job.n_bytes):
             course.compile()
     except Exception as error:
         raise CannotCompileError.from_error(error) from error

@@ -13,6 +13,7 @@ from ._callbacks import LiveCallbacks
 from ._epoch_programs import PassShape, pass_program
 from ._epochs import EpochJudge
 from ._feeding import Rows
+from ._ledger import Ledger
 from ._network import Network, State
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -108,6 +109,7 @@ class Job:
     validation: Pass | None
     settings: Settings
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    ledger: Ledger = field(default_factory=Ledger)
     error: BaseException | None = None
     epoch: int = field(init=False)
     is_done: bool = field(init=False, default=False)
@@ -140,6 +142,11 @@ class Job:
         settings = self.settings
         hooks = (settings.on_epoch_begin, settings.on_epoch_end)
         return bool(settings.callbacks or settings.verbose or any(hook is not None for hook in hooks))
+
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory its rows hold: those that were given, and those in a program's arrays."""
+        return sum(one.rows.n_bytes for one in self.passes)
 
     @property
     def is_resident(self) -> bool:
@@ -179,6 +186,7 @@ class Job:
         if self.judge.end_epoch(self.epoch, logs) or self.callbacks.ask_to_stop:
             self.judge.stopped_by = self.judge.stopped_by or "callback"
         self.epoch += 1
+        self.ledger.advance()
         self.is_done = self.judge.stopped_by is not None or self.n_epochs_left < 1
 
     def end(self) -> None:

@@ -49,6 +49,8 @@ class Rows:
         self.is_resident = not sparse.issparse(data.X) and data.n_rows * row_bytes <= RESIDENT_BYTES
         self.n_room = bucket(data.n_rows) if self.is_resident else self._part_length(row_bytes)
         self._resident: Arrays | None = None
+        given = sum(part.nbytes for part in _parts_of(data.X))
+        self.n_bytes = given + (data.n_rows * row_bytes if self.is_resident else PART_BYTES)
 
     def _part_length(self, row_bytes: int) -> int:
         """Choose a number of rows, a multiple of the batch size, that a part holds."""
@@ -107,6 +109,11 @@ class Rows:
                 into[: len(rows)] = source[rows]
             into[len(rows) : n_filled] = into[len(rows) - 1]
         return arrays
+
+
+def _parts_of(X: Any) -> tuple[NDArray[Any], ...]:
+    """The arrays that X consists of."""
+    return (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,)
 
 
 def bucket(n_rows: int) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from ._ledger import Ledger
 
 Train = Callable[[Sequence[Any], Callable[[], bool]], Sequence[Any]]
 
@@ -26,6 +29,8 @@ class Task:
         self.meeting = meeting
         self.is_cancelled = False
         self._item: Any = None
+        self._n_bytes = 0
+        self._keeps_slot = False
         self._outcome: Any = None
         self._turn = threading.Event()
         self._leads = False
@@ -35,9 +40,13 @@ class Task:
         """How many tasks of the meeting may be under way at once."""
         return self.meeting.n_models
 
-    def train(self, item: Any) -> Any:
-        """Wait until every other task waits or is away, and give what training them together gave for ``item``."""
-        return self.meeting._train(self, item)
+    def train(self, item: Any, n_bytes: int = 0) -> Any:
+        """Wait until every other task waits or is away, and give what training them together gave for ``item``.
+
+        ``n_bytes`` is the memory that the item holds. Items that hold as much as the meeting may keep waiting are
+        trained before all have come.
+        """
+        return self.meeting._train(self, item, n_bytes)
 
 
 _threads = threading.local()
@@ -50,13 +59,13 @@ def current_task() -> Task | None:
 
 
 @contextmanager
-def set_aside() -> Iterator[None]:
-    """Let another task of this thread's meeting compute, while this one waits for something or nearly so."""
+def set_aside(n_bytes: int) -> Iterator[None]:
+    """Let another task of this thread's meeting compute while this one waits, if memory allows for what it holds."""
     task = current_task()
     if task is None:
         yield
         return
-    with task.meeting.slot_lent(task):
+    with task.meeting.slot_lent(task, n_bytes):
         yield
 
 
@@ -68,16 +77,29 @@ class Meeting:
     does a task wait? If so, the first of those that wait is woken to lead, so there is no state in which all wait for
     each other. A task that is neither waiting nor away is computing and will change state by itself; one that is away
     waits only for tasks it has started, which are active, waiting or away in turn, and the innermost of them are not
-    away. The processor slots below are held by active tasks only, and given back before anything is waited for.
+    away. The processor slots below are held by active tasks only, and given back before anything is waited for, but
+    where what waits already holds ``max_bytes`` and other items are in training, which needs no slot. When that ends, a
+    task that has kept its slot is reason enough to wake the next leader.
     """
 
-    def __init__(self, train: Train, n_models: int = 64, n_slots: int | None = None) -> None:
+    def __init__(
+        self,
+        train: Train,
+        n_models: int = 64,
+        n_slots: int | None = None,
+        max_bytes: int = sys.maxsize,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.n_models = n_models
+        self.max_bytes = max_bytes
+        self.ledger = ledger or Ledger()
         self._train_together = train
         self._lock = threading.Lock()
         self._n_active = 0
         self._n_dispatches = 0
         self._waiting: list[Task] = []
+        self._is_leading = False
+        self._n_bytes_lent = 0
         # As many tasks compute at once as there are processors, however many threads there are.
         self._slots = threading.Semaphore(n_slots or os.cpu_count() or 1)
 
@@ -102,13 +124,21 @@ class Meeting:
             self._leave()
 
     @contextmanager
-    def slot_lent(self, task: Task) -> Iterator[None]:
-        """Give a task's processor slot to another for as long as the block runs; the task stays active."""
+    def slot_lent(self, task: Task, n_bytes: int) -> Iterator[None]:
+        """Give a task's processor slot to another as long as the block runs, unless too much memory waits already."""
+        with self._lock:
+            is_lent = self._n_bytes_lent + self._n_bytes_waiting() + n_bytes <= self.max_bytes
+            self._n_bytes_lent += n_bytes if is_lent else 0
+        if not is_lent:
+            yield
+            return
         self._slots.release()
         try:
             yield
         finally:
             self._slots.acquire()
+            with self._lock:
+                self._n_bytes_lent -= n_bytes
 
     def go_away(self, task: Task) -> None:
         """Let the others go on without a task that is about to wait for tasks of its own."""
@@ -142,6 +172,7 @@ class Meeting:
                     self._waiting.remove(task)
                     self._n_active += 1
                     task._turn.set()
+            self._appoint_leader()
 
     # --- meeting ------------------------------------------------------------------------------------------------
 
@@ -151,38 +182,54 @@ class Meeting:
             self._appoint_leader()
 
     def _appoint_leader(self) -> None:
-        """Wake the first waiting task to lead, when there is nobody left to wait for. Called under the lock."""
-        if self._waiting and self._n_active == 0 and self._n_dispatches == 0:
+        """Wake the first waiting task to lead, when there is nobody to wait for, or no memory to wait with.
+
+        Called under the lock.
+        """
+        is_complete = self._n_active == 0 and self._n_dispatches == 0
+        is_full = self._n_bytes_waiting() >= self.max_bytes or any(task._keeps_slot for task in self._waiting)
+        if self._waiting and (is_complete or (is_full and not self._is_leading)):
+            self._is_leading = True
             leader = self._waiting[0]
             leader._leads = True
             self._n_active += 1
             leader._turn.set()
 
-    def _train(self, task: Task, item: Any) -> Any:
-        task._item, task._outcome, task._leads = item, None, False
+    def _n_bytes_waiting(self) -> int:
+        return sum(task._n_bytes for task in self._waiting)
+
+    def _train(self, task: Task, item: Any, n_bytes: int) -> Any:
+        task._item, task._outcome, task._leads, task._n_bytes = item, None, False, n_bytes
         task._turn.clear()
-        self._slots.release()
+        self._begin_to_wait(task)
         try:
-            self._wait(task)
+            task._turn.wait()
             if task._leads:
                 self._lead(task)
         finally:
-            task._item = None
-            self._slots.acquire()
+            task._item, task._n_bytes = None, 0
+            if not task._keeps_slot:
+                self._slots.acquire()
         if task.is_cancelled:
             raise MeetingCancelledError
         if isinstance(task._outcome, BaseException):
             raise task._outcome
         return task._outcome
 
-    def _wait(self, task: Task) -> None:
+    def _begin_to_wait(self, task: Task) -> None:
+        """Count a task among those that wait; it keeps its slot where another would only bring more than is held."""
         with self._lock:
+            task._keeps_slot = task.is_cancelled or (
+                self._is_leading and self._n_bytes_waiting() + task._n_bytes >= self.max_bytes
+            )
             if task.is_cancelled:
+                task._turn.set()
                 return
             self._waiting.append(task)
             self._n_active -= 1
             self._appoint_leader()
-        task._turn.wait()
+        if not task._keeps_slot:
+            self._slots.release()
 
     def _lead(self, leader: Task) -> None:
         """Train what all waiting tasks brought, and wake them."""
@@ -201,3 +248,5 @@ class Meeting:
                 task._outcome = outcome
                 if task is not leader:
                     task._turn.set()
+            self._is_leading = False
+            self._appoint_leader()

@@ -58,10 +58,11 @@ class Plan:
     n_slots: int
 
 
-def plan_for(jobs: Sequence[Job], n_cores: int, max_models: int) -> Plan:
-    """Decide how networks of one kind are trained."""
+def plan_for(jobs: Sequence[Job], n_cores: int, max_models: int, max_bytes: int) -> Plan:
+    """Decide how networks of one kind are trained. The rows in all slots take at most ``max_bytes``."""
     n_lanes = min(n_cores, len(jobs))
-    n_slots = min(MAX_SLOTS, -(-max_models // n_lanes), -(-len(jobs) // n_lanes))
+    n_fitting = max_bytes // max(1, n_lanes * max(job.n_bytes for job in jobs))
+    n_slots = min(MAX_SLOTS, -(-max_models // n_lanes), -(-len(jobs) // n_lanes), n_fitting)
     if n_slots < 2 or not (_pays(jobs, n_lanes) or _is_kept(jobs, n_slots)):
         n_slots = 0
     return Plan(n_lanes, n_slots)
@@ -83,7 +84,7 @@ def _is_ragged(jobs: Sequence[Job]) -> bool:
     )
 
 
-def trainer(max_models: int) -> Callable[[Sequence[Job], Callable[[], bool]], list[Outcome]]:
+def trainer(max_models: int, max_bytes: int) -> Callable[[Sequence[Job], Callable[[], bool]], list[Outcome]]:
     """Give a function that trains jobs together and answers each with its result or its error."""
     n_cores = os.cpu_count() or 1
 
@@ -92,7 +93,7 @@ def trainer(max_models: int) -> Callable[[Sequence[Job], Callable[[], bool]], li
         for group in _groups(jobs):
             for job in group:
                 job.should_stop = should_stop
-            _train_group(group, plan_for(group, n_cores, max_models), outcomes)
+            _train_group(group, plan_for(group, n_cores, max_models, max_bytes), outcomes)
         return [outcomes.get(job, job.error) for job in jobs]
 
     return train

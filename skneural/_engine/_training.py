@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from ._alone import train_alone
@@ -37,8 +39,8 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
         except CannotCompileError as error:
             why_keras = str(error)
     _logger.info("Training goes through Keras's own fit: %s.", why_keras)
-    with _KERAS_FIT:
-        return fit_with_keras(network, train, validation, _stoppable(settings), why_keras)
+    with _KERAS_FIT, _counted(settings) as counted:
+        return fit_with_keras(network, train, validation, counted, why_keras)
 
 
 def _train(job: Job) -> Result:
@@ -46,26 +48,42 @@ def _train(job: Job) -> Result:
     task = current_task()
     if task is None:
         return train_alone(job)
-    if task.n_models < 2 or not may_be_stacked(job, task.n_models):
+    meeting = task.meeting
+    job.ledger = meeting.ledger
+    job.ledger.begin(job.n_epochs_left)
+    try:
+        if task.n_models > 1 and may_be_stacked(job, task.n_models):
+            result: Result = task.train(job, job.n_bytes)
+            return result
         job.should_stop = lambda: task.is_cancelled
         return train_alone(job)
-    result: Result = task.train(job)
-    return result
+    finally:
+        job.ledger.end(job.n_epochs_left)
 
 
-def _stoppable(settings: Settings) -> Settings:
-    """Let a run in a task of a meeting end with its epoch when the task is cancelled."""
+@contextmanager
+def _counted(settings: Settings) -> Iterator[Settings]:
+    """Let a run in a task of a meeting be counted there, and end with its epoch when the task is cancelled."""
     task = current_task()
     if task is None:
-        return settings
+        yield settings
+        return
+    ledger, n_left = task.meeting.ledger, settings.epochs
+    ledger.begin(n_left)
 
     def begin(epoch: int) -> None:
+        nonlocal n_left
         if task.is_cancelled:
             raise MeetingCancelledError
+        ledger.advance()
+        n_left -= 1
         if settings.on_epoch_begin is not None:
             settings.on_epoch_begin(epoch)
 
-    return replace(settings, on_epoch_begin=begin)
+    try:
+        yield replace(settings, on_epoch_begin=begin)
+    finally:
+        ledger.end(n_left)
 
 
 def _split_off(train: Data, validation: Data | None, settings: Settings) -> tuple[Data, Data | None, Settings]:
