@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
@@ -317,7 +317,7 @@ class NetworkDisplay:
         self._draw_layers(glyphs)
         self._write_labels(labels, layout)
         self._write_names(names, glyphs, layout)
-        self.title_ = _write_header(self.ax_, title, signs, (width, height), layout.fontsize)
+        self.title_ = _write_header(self.ax_, title, signs, height, layout.fontsize)
         return self
 
     def _check_parameters(self, ax: Any, orientation: Any, max_nodes: Any) -> None:
@@ -325,7 +325,9 @@ class NetworkDisplay:
 
         owner = type(self).__name__
         if ax is not None and not isinstance(ax, Axes):
-            raise TypeError(f"The 'ax' parameter of {owner} must be a matplotlib Axes. Got {type(ax).__name__} instead.")
+            raise TypeError(
+                f"The 'ax' parameter of {owner} must be a matplotlib Axes. Got {type(ax).__name__} instead."
+            )
         if orientation not in ("auto", "horizontal", "vertical"):
             raise ValueError(
                 f"The 'orientation' parameter of {owner} must be 'auto', 'horizontal' or 'vertical'. "
@@ -349,9 +351,7 @@ class NetworkDisplay:
         """Shortened names of the inputs and of the outputs, where these are nodes."""
         ends = ((self.feature_names, self.layers[0]), (self.class_names, self.layers[-1]))
         features, classes = (
-            [_shorten(str(name)) for name in names]
-            if names is not None and is_drawn_as_nodes(layer, max_nodes)
-            else []
+            [_shorten(str(name)) for name in names] if names is not None and is_drawn_as_nodes(layer, max_nodes) else []
             for names, layer in ends
         )
         return features, classes
@@ -387,7 +387,7 @@ class NetworkDisplay:
         alignment = "center" if layout.orientation == "horizontal" else "left"
         self.labels_ = []
         for label, room in zip(labels, layout.rooms, strict=True):
-            style = {"ha": alignment, "va": "top", "fontsize": layout.fontsize, "linespacing": 1.15}
+            style: dict[str, Any] = {"ha": alignment, "va": "top", "fontsize": layout.fontsize, "linespacing": 1.15}
             x, y = room.label
             below = y - _LINE_HEIGHT * layout.fontsize * (label.title.count("\n") + 1)
             self.labels_ += [
@@ -422,9 +422,13 @@ class _Layouts:
     def fit(self, size: tuple[float, float], orientation: str) -> tuple[Layout, list[Label]]:
         """Arrange the layers in a picture of a size in points."""
         fontsize = min(_fontsize(), (size[0] - 2 * MARGIN) / self._header_width)
+        arrangements: dict[Orientation, Callable[..., Layout]] = {
+            "horizontal": horizontal_layout,
+            "vertical": vertical_layout,
+        }
         candidates = [
             arrange(size, self._extents[name], self._ends, self._header, fontsize=fontsize)
-            for name, arrange in (("horizontal", horizontal_layout), ("vertical", vertical_layout))
+            for name, arrange in arrangements.items()
             if orientation in ("auto", name)
         ]
         layout = candidates[0]
@@ -474,8 +478,9 @@ def _widest(lines: Sequence[str], weight: str = "normal") -> float:
     from matplotlib.textpath import TextPath
 
     font = FontProperties(weight=weight)
-    # A twentieth more, because text is drawn at whole pixels.
-    return max((1.05 * TextPath((0, 0), line, size=100, prop=font).get_extents().x1 / 100 for line in lines if line), default=0.0)
+    widths = [TextPath((0, 0), line, size=100, prop=font).get_extents().x1 / 100 for line in lines if line]
+    # A tenth more, because small text on few pixels is drawn wider than its outline.
+    return 1.1 * max(widths, default=0.0)
 
 
 def _extent(label: Label) -> Extent:
@@ -534,7 +539,9 @@ def _draw_edges(ax: Axes, layer: NetworkLayer, start: Glyph, end: Glyph) -> Line
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
 
-    assert layer.weights is not None and start.nodes is not None and end.nodes is not None
+    assert layer.weights is not None
+    assert start.nodes is not None
+    assert end.nodes is not None
     weights = layer.weights.ravel()
     largest = np.abs(weights).max()
     shares = np.abs(weights) / largest if largest > 0 else np.zeros(len(weights))
@@ -573,7 +580,13 @@ def _draw_arc(ax: Axes, start: Glyph, end: Glyph, layout: Layout) -> None:
 def _draw_nodes(ax: Axes, glyph: Glyph, color: str) -> PathCollection:
     assert glyph.nodes is not None
     return ax.scatter(
-        *glyph.nodes.T, s=glyph.diameter**2, facecolor=color, edgecolor=_INK, linewidth=min(0.8, glyph.diameter / 8), zorder=3
+        glyph.nodes[:, 0],
+        glyph.nodes[:, 1],
+        s=glyph.diameter**2,
+        facecolor=color,
+        edgecolor=_INK,
+        linewidth=min(0.8, glyph.diameter / 8),
+        zorder=3,
     )
 
 
@@ -585,7 +598,8 @@ def _draw_block(ax: Axes, glyph: Glyph, color: str) -> list[Polygon]:
     for corners, lightness in glyph.faces:
         face = Polygon(corners, facecolor=_lighten(color, lightness), edgecolor=_INK, linewidth=0.8, joinstyle="round")
         face.set_zorder(2)
-        blocks.append(ax.add_patch(face))
+        ax.add_patch(face)
+        blocks.append(face)
     ax.add_collection(LineCollection(glyph.stripes, colors=_INK, linewidths=0.3, zorder=2.5), autolim=False)
     return blocks
 
@@ -613,19 +627,19 @@ def _write_beside(ax: Axes, names: list[str], glyph: Glyph, layout: Layout, *, s
     assert glyph.nodes is not None
     away = glyph.diameter / 2 + 3
     spacing = np.ptp(glyph.nodes, axis=0).max() / max(len(names) - 1, 1) or np.inf
-    style = {"fontsize": min(layout.fontsize, 0.85 * spacing), "color": _INK}
+    style: dict[str, Any] = {"fontsize": min(layout.fontsize, 0.85 * spacing), "color": _INK}
     if layout.orientation == "horizontal":
         style |= {"ha": "right" if side < 0 else "left", "va": "center_baseline"}
         offset = (side * away, 0.0)
     else:
         style |= {"ha": "center", "va": "bottom" if side < 0 else "top", "rotation": 90}
         offset = (0.0, -side * away)
-    return [ax.text(*(node + offset), name, **style) for node, name in zip(glyph.nodes, names, strict=True)]
+    positions = (glyph.nodes + np.array(offset)).tolist()
+    return [ax.text(x, y, name, **style) for (x, y), name in zip(positions, names, strict=True)]
 
 
-def _write_header(ax: Axes, title: str, signs: list[str], size: tuple[float, float], fontsize: float) -> Text:
+def _write_header(ax: Axes, title: str, signs: list[str], height: float, fontsize: float) -> Text:
     """Write the title, and below it what the colours of the weights mean."""
-    width, height = size
     style: dict[str, Any] = {"va": "top", "fontsize": fontsize}
     written = ax.text(MARGIN, height - MARGIN, title, color=_INK, weight="bold", ha="left", **style)
     x = MARGIN

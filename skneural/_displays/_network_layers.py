@@ -76,9 +76,11 @@ class NetworkLayer:
     @property
     def size(self) -> str:
         """The shape in words."""
-        if len(self.shape) == 1:
-            return f"{self.shape[0]:,} {'features' if self.kind == 'input' else 'units'}" if self.shape[0] else "? units"
-        return " × ".join("?" if n is None else f"{n:,}" for n in self.shape)
+        sizes = ["?" if n is None else f"{n:,}" for n in self.shape]
+        if len(sizes) == 1:
+            unit = "feature" if self.kind == "input" else "unit"
+            return f"{sizes[0]} {unit}{'' if sizes == ['1'] else 's'}"
+        return " × ".join(sizes)
 
 
 @dataclass
@@ -123,7 +125,8 @@ class _Reading:
         else:
             return False
         if record.kind == "input" and type(layer).__name__ == "Reshape":
-            record = replace(record, shape=_shape(layer))
+            # Rows of pixels are drawn as the images that they are.
+            record = replace(record, shape=_shape(layer), notes=(*record.notes[:-1], f"from {record.size}"))
         self.records[position] = replace(record, n_parameters=record.n_parameters + _count(layer))
         return True
 
@@ -193,7 +196,7 @@ def _kind(layer: Any) -> str:
     name = type(_unwrap(layer)).__name__
     if name in ("Dense", "EinsumDense"):
         return "dense"
-    if name in ("Embedding",):
+    if name == "Embedding":
         return "embedding"
     if name in _CELLS or name.startswith("ConvLSTM"):
         return "recurrent"
@@ -226,8 +229,8 @@ def _activation_name(layer: Any) -> str | None:
     activation = getattr(layer, "activation", None)
     if activation is None:
         return None
-    name = getattr(activation, "__name__", None) or getattr(activation, "name", type(activation).__name__)
-    return _ACTIVATION_NAMES.get(name, str(name).replace("_", " "))
+    name = str(getattr(activation, "__name__", None) or getattr(activation, "name", type(activation).__name__))
+    return _ACTIVATION_NAMES.get(name, name.replace("_", " "))
 
 
 def _activation_of_layer(layer: Any) -> str | None:

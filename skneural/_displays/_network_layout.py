@@ -95,13 +95,18 @@ class Glyph:
 def label_layer(layer: NetworkLayer, orientation: Orientation, *, is_output: bool) -> Label:
     """Write the label of a layer, narrow under a column or wide beside a row."""
     name = f"Output: {layer.name}" if is_output else layer.name
-    notes = ", ".join([*([layer.activation] if layer.activation else []), *layer.notes])
+    # The space within a note is kept together.
+    notes = ", ".join(note.replace(" ", "\xa0") for note in (layer.activation, *layer.notes) if note)
     count = f"{layer.n_parameters:,} param{'' if layer.n_parameters == 1 else 's'}" if layer.n_parameters else ""
     if orientation == "horizontal":
         lines = [layer.size, *textwrap.wrap(notes, 16, break_long_words=False), count]
-        return Label(textwrap.fill(name, 14, break_long_words=False), "\n".join(filter(None, lines)))
+        return Label(textwrap.fill(name, 14, break_long_words=False), _join(lines, "\n"))
     described = " · ".join(filter(None, [notes, count]))
-    return Label(f"{name} · {layer.size}", textwrap.fill(described, 48, break_long_words=False))
+    return Label(f"{name} · {layer.size}", _join(textwrap.wrap(described, 48, break_long_words=False), "\n"))
+
+
+def _join(texts: Sequence[str], separator: str) -> str:
+    return separator.join(filter(None, texts)).replace("\xa0", " ")
 
 
 def horizontal_layout(
@@ -143,7 +148,7 @@ def vertical_layout(
     fontsize = min(
         fontsize,
         0.6 * (width - 2 * MARGIN) / label_width,
-        (height - 2 * MARGIN) / (n_layers * 1.15 * label_height + header + sum(ends) + 1),
+        (height - 2 * MARGIN) / (n_layers * 1.08 * label_height + header + sum(ends) + 1),
     )
     row = (height - 2 * MARGIN - (header + sum(ends)) * fontsize - 8) / n_layers
     room_width = width - 2 * MARGIN - label_width * fontsize - 14
@@ -234,7 +239,8 @@ def _nodes(n_nodes: int, room: Room, *, is_vertical: bool) -> Glyph:
     offsets = spacing * (np.arange(n_nodes) - (n_nodes - 1) / 2)
     middle = np.zeros(n_nodes)
     # The first unit is the uppermost, or the leftmost.
-    nodes = np.column_stack((offsets, middle) if is_vertical else (middle, -offsets)) + (room.x, room.y)
+    centre = np.array([room.x, room.y])
+    nodes = centre + np.column_stack((offsets, middle) if is_vertical else (middle, -offsets))
     half = np.array([0.0, diameter / 2] if is_vertical else [-diameter / 2, 0.0])
     entry, leaving = nodes[[0, -1]] + half, nodes[[0, -1]] - half
     return Glyph(_segment(entry), _segment(leaving), nodes=nodes, diameter=diameter)
