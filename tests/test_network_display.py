@@ -256,10 +256,11 @@ def test_one_output_for_two_classes_is_named_after_the_second() -> None:
 
 
 def test_model_of_the_users_own_is_drawn() -> None:
-    start = keras.Input((4,))
-    model = keras.Model(start, layers.Dense(3, activation="softmax")(layers.Dense(5, activation="tanh")(start)))
-    model.compile("adam", "sparse_categorical_crossentropy")
-    own = KerasClassifier(model, epochs=1).fit(X.to_numpy(), SPECIES)
+    def build() -> keras.Model:
+        start = keras.Input((4,))
+        return keras.Model(start, layers.Dense(3, activation="softmax")(layers.Dense(5, activation="tanh")(start)))
+
+    own = KerasClassifier(build, loss="sparse_categorical_crossentropy", epochs=1).fit(X.to_numpy(), SPECIES)
 
     display = NetworkDisplay.from_estimator(own)
     assert labels(display)[1:] == ["Dense | 5 units tanh 25 params", "Output: Dense | 3 units softmax 18 params"]
