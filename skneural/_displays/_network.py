@@ -89,7 +89,7 @@ class NetworkDisplay:
     blocks_ : dict of int to list of matplotlib Polygon
         The blocks, by the position of their layer.
     edges_ : dict of int to matplotlib LineCollection
-        The weights that lead into a layer, by its position: first those of the first input to each unit.
+        The weights that lead into a layer, by its position: first those of the first node before it.
     feature_labels_ : list of matplotlib Text
         The names at the input.
     class_labels_ : list of matplotlib Text
@@ -548,8 +548,10 @@ def _draw_edges(ax: Axes, layer: NetworkLayer, start: Glyph, end: Glyph) -> Line
     colors = [
         to_rgba(_POSITIVE if w >= 0 else _NEGATIVE, 0.08 + 0.82 * s) for w, s in zip(weights, shares, strict=True)
     ]
+    # Between layers that stand close, thick lines would cover each other.
+    thickness = min(1.0, float(np.linalg.norm(end.nodes.mean(axis=0) - start.nodes.mean(axis=0))) / 60)
     lines = [(a, b) for a in start.nodes for b in end.nodes]
-    edges = LineCollection(lines, colors=colors, linewidths=0.4 + 1.6 * shares, zorder=1)
+    edges = LineCollection(lines, colors=colors, linewidths=thickness * (0.4 + 1.6 * shares), zorder=1)
     ax.add_collection(edges, autolim=False)
     return edges
 
