@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skneural import DenseNetClassifier, TrainingCurveDisplay
+from skneural import DenseNetClassifier, NetworkDisplay, TrainingCurveDisplay
 
 
 def main() -> None:
@@ -63,6 +63,7 @@ def main() -> None:
     step(6, "Build it and see its summary")
     network.initialize(X_train, y_train)
     network.summary()
+    print(draw_network(network, options.output / "network.png"))
 
     step(7, "Look at the initial weights: normally distributed around 0, as chosen with kernel_initializer")
     look_at_weights(network)
@@ -117,6 +118,11 @@ def draw_images(pixels: pd.DataFrame, labels: pd.Series, path: Path) -> Path:
         axes.set_title(label)
         axes.axis("off")
     figure.savefig(path, dpi=100)
+    return path
+
+
+def draw_network(network: DenseNetClassifier, path: Path) -> Path:
+    NetworkDisplay.from_estimator(network).figure_.savefig(path, dpi=120)
     return path
 
 

@@ -13,7 +13,8 @@ from . import exceptions
 
 if TYPE_CHECKING:
     from ._dense import DenseNetClassifier, DenseNetRegressor
-    from ._displays import TrainingCurveDisplay
+    from ._displays._network import NetworkDisplay
+    from ._displays._training_curves import TrainingCurveDisplay
     from ._fused import fused_training
     from ._wrapper import KerasClassifier, KerasRegressor
 
@@ -24,6 +25,7 @@ __all__ = [
     "DenseNetRegressor",
     "KerasClassifier",
     "KerasRegressor",
+    "NetworkDisplay",
     "TrainingCurveDisplay",
     "__version__",
     "exceptions",
@@ -35,7 +37,8 @@ _MODULE_OF = {
     "DenseNetRegressor": "._dense",
     "KerasClassifier": "._wrapper",
     "KerasRegressor": "._wrapper",
-    "TrainingCurveDisplay": "._displays",
+    "NetworkDisplay": "._displays._network",
+    "TrainingCurveDisplay": "._displays._training_curves",
     "fused_training": "._fused",
 }
 

@@ -441,7 +441,7 @@ def test_missing_matplotlib_is_an_error_only_when_drawing(history, monkeypatch):
     for module in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, module, None)
     # A second copy of the module, because the one in use was imported while Matplotlib was there.
-    spec = importlib.util.find_spec("skneural._displays")
+    spec = importlib.util.find_spec("skneural._displays._training_curves")
     displays = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(displays)
     display = displays.TrainingCurveDisplay(history=history)

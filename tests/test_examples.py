@@ -51,7 +51,7 @@ def test_digits_search_reports_the_best_network(tmp_path):
 @pytest.mark.slow
 def test_introduction_walks_nine_steps(tmp_path):
     printed = run_example("keras_introduction.py", "--epochs", 3, "--output", tmp_path)
-    assert printed_figures(printed, tmp_path) == ["images.png", "training_curves.png"]
+    assert printed_figures(printed, tmp_path) == ["images.png", "network.png", "training_curves.png"]
     assert re.findall(r"^--- (\d)\.", printed, re.M) == list("123456789")
     assert "1797 rows, 65 columns" in printed
     assert "1437 rows to train on, 360 to test on" in printed
@@ -66,7 +66,7 @@ def test_introduction_takes_a_table_of_any_size_and_labels(tmp_path):
     table.insert(0, "label", np.resize(["cat", "dog"], 60))
     table.to_csv(tmp_path / "table.csv", index=False)
     printed = run_example("keras_introduction.py", "--csv", tmp_path / "table.csv", "--epochs", 2, "--output", tmp_path)
-    assert printed_figures(printed, tmp_path) == ["images.png", "training_curves.png"]
+    assert printed_figures(printed, tmp_path) == ["images.png", "network.png", "training_curves.png"]
     assert "60 rows, 26 columns" in printed
 
 

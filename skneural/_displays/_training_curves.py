@@ -1,7 +1,4 @@
-"""Pictures of what an estimator has learned, in scikit-learn's Display manner.
-
-Matplotlib is an optional dependency: it is imported when something is drawn, never when this module is imported.
-"""
+"""How a training went, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+
+from ._requirements import check_matplotlib, path_to_network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,7 +148,8 @@ class TrainingCurveDisplay:
         >>> display.lines_["loss"].get_xdata()[[0, -1]].tolist()
         [1, 20]
         """
-        network = _trained_network(estimator, caller=f"{cls.__name__}.from_estimator")
+        caller = f"{cls.__name__}.from_estimator"
+        network = path_to_network(estimator, "history_", holds="records its training", caller=caller)[-1]
         return cls.from_history(
             network.history_,
             best_epoch=getattr(network, "best_epoch_", None),
@@ -278,7 +276,7 @@ class TrainingCurveDisplay:
         >>> display.plot(axes, yscale="log").axes_[0] is axes
         True
         """
-        _check_matplotlib(f"{type(self).__name__}.plot")
+        check_matplotlib(f"{type(self).__name__}.plot")
         curves = _group_curves(self.history, metrics)
         panels = list(curves)
         scales = _scale_by_panel(yscale, panels)
@@ -318,37 +316,6 @@ class TrainingCurveDisplay:
     def _legend_entry(self, text: str) -> str:
         """Put the name of the training, where there is one, before an entry of the legend."""
         return text if self.name is None else f"{self.name}: {text[0].lower()}{text[1:]}"
-
-
-def _check_matplotlib(caller: str) -> None:
-    """Raise an ImportError that says how to get Matplotlib where it is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} requires matplotlib. You can install it with `pip install skneural[plots]`."
-        ) from error
-
-
-def _trained_network(estimator: Any, caller: str) -> Any:
-    """Find the fitted estimator with a `history_` inside pipelines and searches."""
-    while not hasattr(estimator, "history_"):
-        if isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        elif hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        else:
-            check_is_fitted(
-                estimator,
-                msg="This %(name)s instance is not fitted yet. Call 'fit' with appropriate arguments before using "
-                f"{caller}.",
-            )
-            raise TypeError(
-                f"{caller} needs an estimator that records its training in 'history_', a Pipeline that ends in one, or "
-                f"a search over one with refit=True. Got {type(estimator).__name__}, which has no 'history_'. "
-                "Of any other meta-estimator, pass the fitted network inside it."
-            )
-    return estimator
 
 
 def _group_curves(history: Mapping[str, Sequence[float]], metrics: str | Sequence[str] | None) -> _Curves:
