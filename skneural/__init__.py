@@ -54,13 +54,15 @@ if "joblib" in sys.modules:
     sys.modules["joblib"].register_parallel_backend("skneural", _make_fused_backend)
 
 
-def __getattr__(name: str) -> object:
-    """Import the module of a public class when the class is first asked for."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_MODULE_OF[name], __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # who checks types sees the imports above, and would take any name for known with this
+
+    def __getattr__(name: str) -> object:
+        """Import the module of a public class when the class is first asked for."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_MODULE_OF[name], __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

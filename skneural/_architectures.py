@@ -45,8 +45,11 @@ def _hidden_block(architecture: DenseArchitecture, position: int) -> list[keras.
         block = [
             _dense(architecture, position, size, "linear"),
             keras.layers.BatchNormalization(),
-            keras.layers.Activation(activation),
+            _activation_layer(activation),
         ]
+    elif isinstance(activation, keras.layers.Layer):
+        # Inside Dense it would get its weights only in the first call, behind the optimizer's back.
+        block = [_dense(architecture, position, size, "linear"), _activation_layer(activation)]
     else:
         block = [_dense(architecture, position, size, activation)]
     if architecture.dropout > 0:
@@ -64,6 +67,16 @@ def _dense(
         kernel_initializer=_initializer(architecture.kernel_initializer, position),
         kernel_regularizer=keras.regularizers.L2(architecture.l2) if architecture.l2 > 0 else None,
     )
+
+
+def _activation_layer(activation: Any) -> keras.layers.Layer:
+    """Make an activation a layer; one that is a layer is copied, because its weights belong to one place only."""
+    if isinstance(activation, keras.layers.Layer):
+        config = activation.get_config()
+        # Names are unique in a network; Keras chooses another one.
+        config.pop("name", None)
+        return type(activation).from_config(config)
+    return keras.layers.Activation(activation)
 
 
 def _initializer(initializer: Any, position: int) -> Any:

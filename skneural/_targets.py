@@ -189,11 +189,14 @@ def _check_label_array(y: Any) -> None:
 
 
 def _with_native_dtype(y: Any) -> Any:
-    """Turn labels in an object array, which may be numbers or bools, into the dtype of their kind; strings stay."""
+    """Turn labels in an object array, which may be numbers or bools, into the dtype of their kind; strings stay.
+
+    pandas's own dtypes for integers and bools become those of NumPy, where scikit-learn would take floats.
+    """
     labels = np.asarray(y)
-    if labels.dtype.kind != "O" or isinstance(labels.flat[0], str):
-        return y
-    return np.array(labels.tolist())
+    if labels.dtype.kind != "O":
+        return labels
+    return y if isinstance(labels.flat[0], str) else np.array(labels.tolist())
 
 
 def _indicators(y: Any) -> NDArray[Any]:

@@ -100,6 +100,12 @@ def signature_parameters(cls: Any) -> tuple[str, ...]:
     return tuple(sorted(p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD))
 
 
+@functools.lru_cache
+def _inherited_parameters(cls: Any) -> frozenset[str]:
+    """Names of the parameters of a class's and its bases' constructors."""
+    return frozenset(name for base in cls.__mro__ if "__init__" in vars(base) for name in signature_parameters(base))
+
+
 def is_routed(name: str) -> bool:
     """Whether a parameter's name sends it on, as ``optimizer__beta_1`` does."""
     prefix, delimiter, _ = name.partition("__")
@@ -119,8 +125,11 @@ class NeuralEstimator(CallbackSupportMixin):
     # --- parameters ---------------------------------------------------------------------------------------------
 
     def _get_param_names(self) -> list[str]:
-        extra = (name for name in vars(self) if is_routed(name))
-        return sorted({*signature_parameters(cast(Any, type(self))), *extra, *getattr(self, "_user_params", ())})
+        owner = cast(Any, type(self))
+        # A subclass may hand keywords on to the constructor of its base, which then stores them.
+        inherited = _inherited_parameters(owner)
+        extra = (name for name in vars(self) if is_routed(name) or name in inherited)
+        return sorted({*signature_parameters(owner), *extra, *getattr(self, "_user_params", ())})
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters of this estimator, routed ones such as ``optimizer__beta_1`` among them.
@@ -192,7 +201,7 @@ class NeuralEstimator(CallbackSupportMixin):
             raise TypeError(f"The model function of {type(self).__name__} must return a keras.Model. Got {model!r}.")
         if model is self.model:
             # A ready model is a parameter, and a fit leaves parameters as they are.
-            model = _engine.Network.from_model(model).snapshot().model
+            model = _engine.duplicate(model)
         if not model.built:
             model(_zero_row(self.X_shape_))
         if not model.compiled:
@@ -216,6 +225,8 @@ class NeuralEstimator(CallbackSupportMixin):
                 )
         if len(getattr(model, "outputs", None) or [None]) != 1:
             raise ValueError(f"{owner} needs a model with one output. Got one with {len(model.outputs)} outputs.")
+        if len(getattr(model, "inputs", None) or [None]) != 1:
+            raise ValueError(f"{owner} needs a model with one input. Got one with {len(model.inputs)} inputs.")
         if taken := _misfitting_rows(model, self.X_shape_):
             raise ValueError(
                 f"The model of {owner} takes rows of shape {taken}, but X has rows of shape {self.X_shape_[1:]}. "

@@ -12,6 +12,7 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
+import mypy.api
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -72,6 +73,15 @@ def test_type_checkers_see_the_classes_that_are_loaded_lazily() -> None:
     loaded = {name: getattr(skneural, name) for name in skneural.__all__}
     assert seen == {name: value.__module__ for name, value in loaded.items() if callable(value)}
     assert resources.files("skneural").joinpath("py.typed").is_file()
+
+
+def test_type_checkers_report_a_name_that_does_not_exist(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("from skneural import DenseNetClassifier, fused_training\nfrom skneural import DenseNet\n")
+    configuration = str(ROOT / "pyproject.toml")
+    printed, _, _ = mypy.api.run(["--config-file", configuration, "--cache-dir", str(tmp_path), str(script)])
+    assert "script.py:1" not in printed
+    assert 'script.py:2: error: Module "skneural" has no attribute "DenseNet"' in printed
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -76,6 +76,7 @@ def test_three_classes_of_any_type(labels):
     model = classifier().fit(X, labels)
     values = np.asarray(labels)
     np.testing.assert_array_equal(model.classes_, np.unique(values))
+    assert (model.classes_.dtype.kind == "f") == isinstance(values.tolist()[0], float)
     predictions = model.predict(X)
     assert predictions.shape == (60,)
     assert (predictions == values).mean() > 0.95
@@ -105,6 +106,7 @@ def test_two_classes_of_any_type(labels):
     values = np.asarray(labels)
     np.testing.assert_array_equal(model.classes_, np.unique(values))
     assert (model.predict(X) == values).mean() > 0.95
+    assert model.predict(X).dtype.kind == np.array(values.tolist()).dtype.kind
     probabilities = model.predict_proba(X)
     assert probabilities.shape == (60, 2)
     assert (probabilities[:, 1] > 0.5).tolist() == (model.predict(X) == model.classes_[1]).tolist()

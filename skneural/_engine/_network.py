@@ -116,9 +116,7 @@ class Network:
         if self.blueprint is not None:
             return build_model(self.blueprint)
         assert self._pickled_model is not None
-        with untouched_python_random():
-            function, arguments = pickle.loads(self._pickled_model)
-            return function(*arguments)
+        return _unpickled(self._pickled_model)
 
     @property
     def any_model(self) -> keras.Model:
@@ -217,7 +215,7 @@ class Network:
     def _pickle_model(self) -> bytes:
         if self._pickled_model is not None:
             return self._pickled_model
-        return pickle.dumps(reduce_model(self.model))
+        return _pickled(self.model)
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
@@ -227,6 +225,24 @@ class Network:
 
     def __setstate__(self, stored: dict[str, Any]) -> None:
         Network.__init__(self, stored["blueprint"], stored["numbers"], stored["state"], None, stored["pickled_model"])
+
+
+def duplicate(model: keras.Model) -> keras.Model:
+    """Copy a model with its weights and, where it is compiled, its optimizer state."""
+    return _unpickled(_pickled(model))
+
+
+def _pickled(model: keras.Model) -> bytes:
+    if model.built and model.compiled and not model.optimizer.built:
+        # Keras warns when it restores an optimizer that has no variables yet.
+        model.optimizer.build(model.trainable_variables)
+    return pickle.dumps(reduce_model(model))
+
+
+def _unpickled(pickled_model: bytes) -> keras.Model:
+    with untouched_python_random():
+        function, arguments = pickle.loads(pickled_model)
+        return function(*arguments)
 
 
 def _template_of(blueprint: Blueprint) -> Template:
