@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from . import exceptions
 
 if TYPE_CHECKING:
+    from ._conv import ConvNetClassifier, ConvNetRegressor
     from ._dense import DenseNetClassifier, DenseNetRegressor
     from ._displays import TrainingCurveDisplay
     from ._fused import fused_training
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvNetClassifier",
+    "ConvNetRegressor",
     "DenseNetClassifier",
     "DenseNetRegressor",
     "KerasClassifier",
@@ -31,6 +34,8 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "ConvNetClassifier": "._conv",
+    "ConvNetRegressor": "._conv",
     "DenseNetClassifier": "._dense",
     "DenseNetRegressor": "._dense",
     "KerasClassifier": "._wrapper",

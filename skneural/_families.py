@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
@@ -101,7 +101,7 @@ class FamilyEstimator(NeuralEstimator):
     """
 
     _allows_nd = False
-    _batch_size_words = ("auto",)
+    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",)}
     _build: Callable[[Any], keras.Model]
 
     def _architecture(self, head: Head) -> Any:
@@ -175,6 +175,15 @@ class FamilyEstimator(NeuralEstimator):
         for single in listed:
             check_activation(owner, single)
         return listed
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
+        rows = super()._validate(_as_rows(type(self).__name__, X), y, sample_weight, reset=reset)
+        if not reset and rows.X.ndim > 2 and rows.X.shape[1:] != self.X_shape_[1:]:
+            raise ValueError(
+                f"X has rows of shape {rows.X.shape[1:]}, but {type(self).__name__} was fitted with rows of shape "
+                f"{self.X_shape_[1:]}."
+            )
+        return rows
 
     # --- the network --------------------------------------------------------------------------------------------
 
@@ -255,6 +264,19 @@ class FamilyEstimator(NeuralEstimator):
         if batch_size == "auto":
             return min(auto_batch_size(n_rows), n_rows)
         return super()._batch_size(batch_size, n_rows)
+
+
+def _as_rows(owner: str, X: Any) -> Any:
+    """Return X, or raise for a list of arrays that do not all have one shape."""
+    if isinstance(X, list | tuple) and any(np.ndim(row) > 1 for row in X):
+        shapes = [np.shape(row) for row in X]
+        for position, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise ValueError(
+                    f"The rows in X of {owner} must all have one shape. Got {shapes[0]} in row 0 and {shape} in row "
+                    f"{position}."
+                )
+    return X
 
 
 def auto_batch_size(n_rows: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Number
 from typing import Any
 
@@ -159,3 +160,32 @@ def normalize_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | Non
     if weights is None or (weights == weights[0]).all():
         return None
     return (weights / weights.mean()).astype(np.float32)
+
+
+def n_rows_of(X: Any) -> int:
+    """Return the number of rows of X that is not validated yet, zero for what has none."""
+    if hasattr(X, "shape"):
+        return int(X.shape[0]) if len(X.shape) else 0
+    return len(X) if hasattr(X, "__len__") else 0
+
+
+_ROWS_AT_ONCE = 4096
+
+
+def mean_and_scale(X: Any) -> tuple[float, float]:
+    """Return mean and standard deviation of all values of X together; the latter is one where all are equal.
+
+    Sums of whole numbers are exact, so that pixels of any dtype give the same.
+    """
+    values = X.data if sparse.issparse(X) else X
+    n_values = math.prod(X.shape)
+    low, high = (float(np.min(values)), float(np.max(values))) if values.size else (0.0, 0.0)
+    middle = 0.0 if sparse.issparse(X) else (low + high) / 2
+    total = squares = 0.0
+    for start in range(0, values.shape[0], _ROWS_AT_ONCE):
+        part = values[start : start + _ROWS_AT_ONCE].astype(np.float64) - middle
+        total += float(part.sum())
+        squares += float(np.vdot(part, part))
+    mean = total / n_values
+    variance = squares / n_values - mean**2
+    return middle + mean, math.sqrt(variance) if low != high and variance > 0 else 1.0
