@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -46,7 +45,7 @@ class _ConvNet(FamilyEstimator):
     """Blocks of convolutions and pooling, then dense layers."""
 
     _allows_nd = True
-    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {**FamilyEstimator._count_words, "epochs": ("auto",)}
+    _count_words: ClassVar = {**FamilyEstimator._count_words, "epochs": ("auto",)}
     _build = staticmethod(build_conv)
 
     def _check_parameters(self) -> None:
@@ -141,16 +140,15 @@ class _ConvNet(FamilyEstimator):
             size = left
         return tuple(kernel_sizes), tuple(pool_sizes)
 
-    def _augmentation(self) -> tuple[tuple[str, float], ...]:
+    def _augmentation(self) -> tuple[tuple[str, Any], ...]:
         names = ("rotation_range", "shift_range", "zoom_range", "horizontal_flip")
         ranges = tuple((name, getattr(self, name)) for name in names)
         return ranges if self.augmentation and any(value for _, value in ranges) else ()
 
     def _prepare(self, rows: Any) -> None:
         super()._prepare(rows)
-        weightless = None if rows.weights is None else rows.weights == 0
-        mean, scale = mean_and_scale(rows.X if weightless is None else rows.X[~weightless])
-        self._network.assign_weights(STANDARDIZATION, [np.array(mean), np.array(scale)])
+        moments = mean_and_scale(rows.X, rows.weights)
+        self._network.assign_weights(STANDARDIZATION, [np.array(moment) for moment in moments])
 
     def _merges_rows(self, network: _engine.Network) -> bool:
         return not self._augmentation() and super()._merges_rows(network)

@@ -36,7 +36,7 @@ class ConvArchitecture:
     activations: tuple[str | Callable[..., Any], ...]
     n_outputs: int
     output_activation: str
-    augmentation: tuple[tuple[str, float], ...] = ()
+    augmentation: tuple[tuple[str, Any], ...] = ()
     dropout: float = 0.0
     batch_normalization: bool = False
     l2: float = 0.0

@@ -101,7 +101,7 @@ class FamilyEstimator(NeuralEstimator):
     """
 
     _allows_nd = False
-    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",)}
+    _count_words: ClassVar = {"batch_size": ("auto",)}
     _build: Callable[[Any], keras.Model]
 
     def _architecture(self, head: Head) -> Any:

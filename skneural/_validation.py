@@ -172,20 +172,23 @@ def n_rows_of(X: Any) -> int:
 _ROWS_AT_ONCE = 4096
 
 
-def mean_and_scale(X: Any) -> tuple[float, float]:
-    """Return mean and standard deviation of all values of X together; the latter is one where all are equal.
+def mean_and_scale(X: Any, weights: NDArray[Any] | None) -> tuple[float, float]:
+    """Return mean and standard deviation of all values of X together, of rows with these weights.
 
-    Sums of whole numbers are exact, so that pixels of any dtype give the same.
+    The deviation is one where all values are equal. The sums do not depend on the order of the rows, so that a row of
+    weight two is the same as the row twice.
     """
-    values = X.data if sparse.issparse(X) else X
-    n_values = math.prod(X.shape)
-    low, high = (float(np.min(values)), float(np.max(values))) if values.size else (0.0, 0.0)
-    middle = 0.0 if sparse.issparse(X) else (low + high) / 2
-    total = squares = 0.0
-    for start in range(0, values.shape[0], _ROWS_AT_ONCE):
-        part = values[start : start + _ROWS_AT_ONCE].astype(np.float64) - middle
-        total += float(part.sum())
-        squares += float(np.vdot(part, part))
-    mean = total / n_values
-    variance = squares / n_values - mean**2
-    return middle + mean, math.sqrt(variance) if low != high and variance > 0 else 1.0
+    n_rows = X.shape[0]
+    middle = 0.0 if sparse.issparse(X) else (float(X.min()) + float(X.max())) / 2
+    sums, squares = np.empty(n_rows), np.empty(n_rows)
+    for start in range(0, n_rows, _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        part = X[rows].toarray() if sparse.issparse(X) else X[rows]
+        part = part.reshape(part.shape[0], -1).astype(np.float64) - middle
+        sums[rows], squares[rows] = part.sum(axis=1), np.einsum("ij,ij->i", part, part)
+    weights = np.ones(n_rows) if weights is None else weights
+    n_values = math.fsum(weights) * math.prod(X.shape[1:])
+    mean, square = math.fsum(weights * sums) / n_values, math.fsum(weights * squares) / n_values
+    variance = square - mean**2
+    is_constant = variance <= 1e-12 * square
+    return middle + mean, 1.0 if is_constant else math.sqrt(variance)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import keras
 import numpy as np
@@ -114,7 +114,7 @@ class NeuralEstimator(CallbackSupportMixin):
 
     _allows_nd = True
     # What ``batch_size`` may be beside a number, None and -1, and ``epochs`` beside a number.
-    _count_words: Mapping[str, tuple[str, ...]] = {}
+    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     # --- parameters ---------------------------------------------------------------------------------------------
 

@@ -55,7 +55,8 @@ def is_row_wise(model: keras.Model) -> bool:
     """Tell whether masking a row out of a batch is known to be the same as leaving it out.
 
     Known are layers that say so themselves (``is_row_wise``), and Keras's own layers, losses and metrics, with batch
-    normalisation and activity penalties, which the engine masks itself. What a user has written may mix the rows of a batch in ways that nobody can see from outside.
+    normalisation and activity penalties, which the engine masks itself. What a user has written may mix the rows of a
+    batch in ways that nobody can see from outside.
     """
     return (
         all(_is_row_wise_layer(layer) for layer in flatten_layers(model))
