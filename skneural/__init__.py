@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from . import exceptions
 
 if TYPE_CHECKING:
+    from ._conv import ConvNetClassifier, ConvNetRegressor
     from ._dense import DenseNetClassifier, DenseNetRegressor
     from ._displays._network import NetworkDisplay
     from ._displays._training_curves import TrainingCurveDisplay
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvNetClassifier",
+    "ConvNetRegressor",
     "DenseNetClassifier",
     "DenseNetRegressor",
     "KerasClassifier",
@@ -33,6 +36,8 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "ConvNetClassifier": "._conv",
+    "ConvNetRegressor": "._conv",
     "DenseNetClassifier": "._dense",
     "DenseNetRegressor": "._dense",
     "KerasClassifier": "._wrapper",

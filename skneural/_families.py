@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
@@ -25,6 +25,7 @@ from ._compiling import (
     resolve_metrics,
     resolve_optimizer,
 )
+from ._schedules import SCHEDULES, learning_rate_factors
 from ._scikit_compat import Interval, StrOptions
 from ._seeds import seeded_global_generators
 from ._targets import ClassTargets, RegressionTargets, scaling_for
@@ -39,6 +40,7 @@ SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
         Interval(Real, 0, None, closed="neither"),
         keras.optimizers.schedules.LearningRateSchedule,
     ],
+    "learning_rate_schedule": [StrOptions(set(SCHEDULES))],
     "epochs": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "shuffle": ["boolean"],
@@ -99,7 +101,7 @@ class FamilyEstimator(NeuralEstimator):
     """
 
     _allows_nd = False
-    _batch_size_words = ("auto",)
+    _count_words: ClassVar = {"batch_size": ("auto",)}
     _build: Callable[[Any], keras.Model]
 
     def _architecture(self, head: Head) -> Any:
@@ -125,6 +127,7 @@ class FamilyEstimator(NeuralEstimator):
         self._check_routed()
         owner = type(self).__name__
         check_initializer(owner, "kernel_initializer", self.kernel_initializer)
+        self._check_schedules()
         # Unknown optimizers and metrics are reported here, before anything is built.
         self._optimizer()
         self._resolved_metrics()
@@ -151,6 +154,14 @@ class FamilyEstimator(NeuralEstimator):
                     f"Got {given!r} and {value!r}: give only {flat!r}."
                 )
 
+    def _check_schedules(self) -> None:
+        if self.learning_rate_schedule != "constant" and _is_scheduled(self.learning_rate, self.optimizer):
+            raise ValueError(
+                f"The 'learning_rate_schedule' parameter of {type(self).__name__} conflicts with a learning rate that "
+                f"is a schedule itself. Got {self.learning_rate_schedule!r}: give a number, or set "
+                "learning_rate_schedule='constant'."
+            )
+
     def _activations(self, n_layers: int) -> tuple[Any, ...]:
         """Return one activation per hidden layer."""
         owner = type(self).__name__
@@ -164,6 +175,15 @@ class FamilyEstimator(NeuralEstimator):
         for single in listed:
             check_activation(owner, single)
         return listed
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
+        rows = super()._validate(_as_rows(type(self).__name__, X), y, sample_weight, reset=reset)
+        if not reset and rows.X.ndim > 2 and rows.X.shape[1:] != self.X_shape_[1:]:
+            raise ValueError(
+                f"X has rows of shape {rows.X.shape[1:]}, but {type(self).__name__} was fitted with rows of shape "
+                f"{self.X_shape_[1:]}."
+            )
+        return rows
 
     # --- the network --------------------------------------------------------------------------------------------
 
@@ -224,6 +244,14 @@ class FamilyEstimator(NeuralEstimator):
 
     # --- one training run ---------------------------------------------------------------------------------------
 
+    def _settings(self, train: Any, held_out: Any, schedule: Schedule) -> _engine.Settings:
+        settings = super()._settings(train, held_out, schedule)
+        if schedule.is_partial:
+            # Nobody knows how many more epochs will come.
+            return settings
+        factors = learning_rate_factors(self.learning_rate_schedule, settings.epochs)
+        return replace(settings, learning_rate_factors=factors)
+
     def _validation_share(self, schedule: Schedule) -> float:
         return float(self.validation_fraction) if self.early_stopping and not schedule.is_partial else 0.0
 
@@ -238,9 +266,30 @@ class FamilyEstimator(NeuralEstimator):
         return super()._batch_size(batch_size, n_rows)
 
 
+def _as_rows(owner: str, X: Any) -> Any:
+    """Return X, or raise for a list of arrays that do not all have one shape."""
+    if isinstance(X, list | tuple) and any(np.ndim(row) > 1 for row in X):
+        shapes = [np.shape(row) for row in X]
+        for position, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise ValueError(
+                    f"The rows in X of {owner} must all have one shape. Got {shapes[0]} in row 0 and {shape} in row "
+                    f"{position}."
+                )
+    return X
+
+
 def auto_batch_size(n_rows: int) -> int:
     """Return the power of two nearest to n_rows / 256, but at least 32 and at most 256 rows."""
     return int(np.clip(2 ** round(np.log2(max(n_rows, 1) / 256)), 32, 256))
+
+
+def _is_scheduled(learning_rate: Any, optimizer: Any) -> bool:
+    """Whether the learning rate changes with the steps by itself."""
+    schedules = keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return isinstance(optimizer.get_config()["learning_rate"], dict)
+    return isinstance(learning_rate, schedules)
 
 
 def _structure_key(architecture: Any) -> Hashable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Number
 from typing import Any
 
@@ -159,3 +160,35 @@ def normalize_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | Non
     if weights is None or (weights == weights[0]).all():
         return None
     return (weights / weights.mean()).astype(np.float32)
+
+
+def n_rows_of(X: Any) -> int:
+    """Return the number of rows of X that is not validated yet, zero for what has none."""
+    if hasattr(X, "shape"):
+        return int(X.shape[0]) if len(X.shape) else 0
+    return len(X) if hasattr(X, "__len__") else 0
+
+
+_ROWS_AT_ONCE = 4096
+
+
+def mean_and_scale(X: Any, weights: NDArray[Any] | None) -> tuple[float, float]:
+    """Return mean and standard deviation of all values of X together, of rows with these weights.
+
+    The deviation is one where all values are equal. The sums do not depend on the order of the rows, so that a row of
+    weight two is the same as the row twice.
+    """
+    n_rows = X.shape[0]
+    middle = 0.0 if sparse.issparse(X) else (float(X.min()) + float(X.max())) / 2
+    sums, squares = np.empty(n_rows), np.empty(n_rows)
+    for start in range(0, n_rows, _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        part = X[rows].toarray() if sparse.issparse(X) else X[rows]
+        part = part.reshape(part.shape[0], -1).astype(np.float64) - middle
+        sums[rows], squares[rows] = part.sum(axis=1), np.einsum("ij,ij->i", part, part)
+    weights = np.ones(n_rows) if weights is None else weights
+    n_values = math.fsum(weights) * math.prod(X.shape[1:])
+    mean, square = math.fsum(weights * sums) / n_values, math.fsum(weights * squares) / n_values
+    variance = square - mean**2
+    is_constant = variance <= 1e-12 * square
+    return middle + mean, 1.0 if is_constant else math.sqrt(variance)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import keras
 import numpy as np
@@ -119,8 +119,8 @@ class NeuralEstimator(CallbackSupportMixin):
     """
 
     _allows_nd = True
-    # What ``batch_size`` may be beside a number, None and -1.
-    _batch_size_words: tuple[str, ...] = ()
+    # What ``batch_size`` may be beside a number, None and -1, and ``epochs`` beside a number.
+    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     # --- parameters ---------------------------------------------------------------------------------------------
 
@@ -456,7 +456,7 @@ class NeuralEstimator(CallbackSupportMixin):
     def _check_counts(self, arguments: Mapping[str, Any]) -> None:
         """Raise for numbers of rows or epochs that are out of range."""
         for name, least, words in _COUNTS:
-            words += self._batch_size_words if name == "batch_size" else ()
+            words += self._count_words.get(name, ())
             value = arguments.get(name, words[0] if words else least)
             if not (is_count(value, least) or any(value is word or value == word for word in words)):
                 raise ValueError(
@@ -474,6 +474,10 @@ class NeuralEstimator(CallbackSupportMixin):
         if batch_size is None:
             return min(_KERAS_BATCH_SIZE, n_rows)
         return n_rows if batch_size == -1 else min(int(batch_size), n_rows)
+
+    def _epochs(self, epochs: Any, X: Any) -> int:
+        """Return the number of epochs for X, which is not validated yet."""
+        return int(epochs)
 
     def _validation_batch_size(self, batch_size: int | None, held_out: _Rows | None) -> int | None:
         return len(held_out.y) if batch_size == -1 and held_out is not None else batch_size
@@ -564,7 +568,7 @@ class NeuralEstimator(CallbackSupportMixin):
         schedule = Schedule(
             keeps_network,
             is_partial,
-            epochs=int(arguments.pop("epochs", 1)),
+            epochs=self._epochs(arguments.pop("epochs", 1), X),
             initial_epoch=int(arguments.pop("initial_epoch", 0)),
             arguments=arguments,
         )

@@ -52,7 +52,9 @@ def pass_program(template: Template, shape: PassShape) -> Program:
     """
     return _programs.get(
         (template, shape),
-        lambda: Program(lambda inputs: one_pass(template, shape, inputs), _specs(template, shape), is_compiled=True),
+        lambda: Program(
+            lambda inputs: one_pass(template, shape, inputs), _specs(template, shape), is_compiled=template.suits_xla
+        ),
     )
 
 

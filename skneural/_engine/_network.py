@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -205,6 +205,17 @@ class Network:
                 if index is not None:
                     present = self._state.optimizer[index]
                     self._state.optimizer[index] = np.asarray(numbers["learning_rate"], present.dtype)
+
+    def assign_weights(self, layer: str, values: Sequence[NDArray[Any]]) -> None:
+        """Set the weights of the layer of this name."""
+        with self._lock:
+            model, state = self.any_model, self.state
+            weights = {id(weight): value for weight, value in zip(model.get_layer(layer).weights, values, strict=True)}
+            variables = [
+                np.asarray(weights.get(id(variable), value), value.dtype)
+                for variable, value in zip(model.variables, state.variables, strict=True)
+            ]
+            self.state = State(variables, state.optimizer)
 
     def snapshot(self) -> Network:
         """Make a network of the same architecture with a copy of the present state."""

@@ -54,8 +54,9 @@ _ROW_WISE_LOSS_FUNCTIONS = {
 def is_row_wise(model: keras.Model) -> bool:
     """Tell whether masking a row out of a batch is known to be the same as leaving it out.
 
-    Known are Keras's own layers, losses and metrics, with batch normalisation and activity penalties, which the
-    engine masks itself. What a user has written may mix the rows of a batch in ways that nobody can see from outside.
+    Known are layers that say so themselves (``is_row_wise``), and Keras's own layers, losses and metrics, with batch
+    normalisation and activity penalties, which the engine masks itself. What a user has written may mix the rows of a
+    batch in ways that nobody can see from outside.
     """
     return (
         all(_is_row_wise_layer(layer) for layer in flatten_layers(model))
@@ -75,6 +76,8 @@ def _is_from_keras(thing: Any) -> bool:
 
 
 def _is_row_wise_layer(layer: keras.layers.Layer) -> bool:
+    if getattr(layer, "is_row_wise", False):
+        return True
     if not _is_from_keras(type(layer)) or isinstance(layer, _MIXING_LAYERS):
         return False
     if isinstance(layer, keras.layers.BatchNormalization) and (layer.renorm or layer.synchronized):

@@ -21,7 +21,8 @@ from skneural._compat import (
     untouched_python_random,
 )
 
-from ._dropout import dropped
+from ._compilable import suits_xla
+from ._dropout import dropped, uniform_numbers
 from ._initial_weights import InitialWeights
 from ._kept import LeastRecentlyUsed
 from ._numbers import dropout_layers, number_slots, penalty_kinds
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ._records import Blueprint
 
 MAX_TEMPLATES = 64
+_FIRST_AUGMENTING_STREAM = 2**16
 
 
 @dataclass
@@ -77,6 +79,7 @@ class Template:
             metrics.build(keras.KerasTensor((None, *y_shape), y_dtype), self.model.outputs[0])
             self._build_late_metrics(metrics.metrics)
         self.is_row_wise = is_row_wise(self.model)
+        self.suits_xla = suits_xla(self.model)
         self.is_batch_size_free = self.is_row_wise and averages_rows(self.model)
         self.optimizer = stateless_optimizer(self.model.optimizer)
         self.optimizer.build(self.model.trainable_variables)
@@ -94,6 +97,8 @@ class Template:
     def _let_layers_heed_step(self) -> None:
         for index, layer in enumerate(dropout_layers(self.model)):
             layer.call = _HashedDropout(self, layer, index)
+        for index, layer in enumerate(_augmenting_layers(self.model)):
+            layer.uniform_numbers = _HashedNumbers(self, layer, index)
         for layer in flatten_layers(self.model):
             if isinstance(layer, keras.layers.BatchNormalization):
                 replace_moments(layer, _MaskedMoments(self, layer))
@@ -202,6 +207,25 @@ class _HashedDropout:
         if self._noise_shape is None:
             return shape
         return [size if given is None else given for given, size in zip(self._noise_shape, shape, strict=True)]
+
+
+class _HashedNumbers:
+    """Where an augmenting layer takes its uniform numbers from: hashed counters, in streams that no dropout uses."""
+
+    def __init__(self, template: Template, layer: Any, index: int) -> None:
+        self._template = template
+        self._n_per_row = int(layer.n_uniform_numbers)
+        self._stream = _FIRST_AUGMENTING_STREAM + index
+
+    def __call__(self, n_rows: int) -> tf.Tensor:
+        step = self._template.step
+        assert step is not None
+        return uniform_numbers(step.dropout_key, self._stream, [n_rows, self._n_per_row])
+
+
+def _augmenting_layers(model: keras.Model) -> list[Any]:
+    """Find the layers that change each row at random in training, by numbers from their ``uniform_numbers(n_rows)``."""
+    return [layer for layer in flatten_layers(model) if hasattr(layer, "n_uniform_numbers")]
 
 
 def _turn_tensors_into_arrays(layer: keras.layers.Layer) -> None:

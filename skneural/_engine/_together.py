@@ -38,6 +38,7 @@ def may_be_stacked(job: Job, max_models: int) -> bool:
         not job.settings.callbacks
         and not job.settings.verbose
         and job.training.template.is_row_wise
+        and job.training.template.suits_xla
         and all(one.rows.is_resident for one in job.passes)
         and n_products(job) <= MAX_PRODUCTS
         and _pays([job] * max_models, n_lanes=1)

@@ -1,0 +1,141 @@
+"""Keras layers at the front of an image network: small random changes in training, and the scale of the pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="skneural")
+class Standardization(keras.layers.Layer):
+    """Subtracts a mean from all values and divides them by a scale, both of them weights that no gradient reaches."""
+
+    is_row_wise = True
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights: a mean of zero and a scale of one."""
+        self.mean = self.add_weight(shape=(), initializer="zeros", trainable=False, name="mean")
+        self.scale = self.add_weight(shape=(), initializer="ones", trainable=False, name="scale")
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return the standardised inputs, of the same shape."""
+        return (inputs - self.mean) / self.scale
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the inputs."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="skneural")
+class RandomAffine(keras.layers.Layer):
+    """Turns, shifts, zooms and mirrors each image at random, in training only.
+
+    One affine map takes the place of several layers, so that pixels are interpolated (bilinear) once. What comes in
+    from outside of the image repeats its edge.
+
+    Parameters
+    ----------
+    rotation_range : float
+        The largest angle, in degrees, to either side.
+    shift_range : float
+        The largest shift along each axis, as a fraction of the image's height or width.
+    zoom_range : float
+        The largest change of size, as a fraction; 0.1 means factors from 0.9 to 1.1.
+    horizontal_flip : bool
+        Whether every other image, on average, has its left and right exchanged.
+    """
+
+    is_row_wise = True
+    # Angle, shift down, shift to the right, zoom, mirror.
+    n_uniform_numbers = 5
+
+    def __init__(
+        self,
+        rotation_range: float = 0.0,
+        shift_range: float = 0.0,
+        zoom_range: float = 0.0,
+        horizontal_flip: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.rotation_range = rotation_range
+        self.shift_range = shift_range
+        self.zoom_range = zoom_range
+        self.horizontal_flip = horizontal_flip
+        # A seed of its own keeps Keras from drawing one from Python's global generator.
+        self.generator = keras.random.SeedGenerator(0)
+        # XLA on CPUs has no kernel for the map.
+        self.supports_jit = False
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return images of the shape (n, height, width, channels) of the inputs."""
+        if not training:
+            return inputs
+        return moved(
+            inputs, self._maps(self.uniform_numbers(inputs.shape[0] or tf.shape(inputs)[0]), inputs.shape[1:3])
+        )
+
+    def uniform_numbers(self, n_rows: int | tf.Tensor) -> tf.Tensor:
+        """Draw numbers in [0, 1), shape (n_rows, 5); the engine puts its own source in this place."""
+        return keras.random.uniform((n_rows, self.n_uniform_numbers), seed=self.generator)
+
+    def _maps(self, uniform: tf.Tensor, image_shape: tuple[int, int]) -> tf.Tensor:
+        """Make the map of each image, shape (n, 8), from its uniform numbers, shape (n, 5)."""
+        height, width = image_shape
+        signed = 2.0 * uniform - 1.0
+        return affine_maps(
+            angles=signed[:, 0] * (self.rotation_range * tf.constant(3.141592653589793 / 180.0)),
+            shifts_down=signed[:, 1] * self.shift_range * height,
+            shifts_right=signed[:, 2] * self.shift_range * width,
+            zooms=1.0 + signed[:, 3] * self.zoom_range,
+            mirrors=tf.where(uniform[:, 4] < (0.5 if self.horizontal_flip else 0.0), -1.0, 1.0),
+            image_shape=image_shape,
+        )
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the inputs."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = ("rotation_range", "shift_range", "zoom_range", "horizontal_flip")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def affine_maps(
+    *,
+    angles: tf.Tensor,
+    shifts_down: tf.Tensor,
+    shifts_right: tf.Tensor,
+    zooms: tf.Tensor,
+    mirrors: tf.Tensor,
+    image_shape: tuple[int, int],
+) -> tf.Tensor:
+    """Give for each image the map from a place in the result to the place in the image that it is taken from.
+
+    Angles are in radians, counter-clockwise as the image is seen, about its middle; shifts in pixels; ``mirrors`` is -1
+    to exchange left and right, else 1. All have shape (n,). The maps have the shape (n, 8) of TensorFlow's projective
+    transforms: x' = a0 x + a1 y + a2, y' = a3 x + a4 y + a5, and two zeros.
+    """
+    middle_y, middle_x = (image_shape[0] - 1) / 2.0, (image_shape[1] - 1) / 2.0
+    cosines, sines, zeros = tf.cos(angles) / zooms, tf.sin(angles) / zooms, tf.zeros_like(angles)
+    # The middle of the result, moved back by the shift, is the middle of the image.
+    from_x, from_y = middle_x + shifts_right, middle_y + shifts_down
+    a0, a1, a3, a4 = mirrors * cosines, -mirrors * sines, sines, cosines
+    a2 = middle_x - a0 * from_x - a1 * from_y
+    a5 = middle_y - a3 * from_x - a4 * from_y
+    return tf.stack([a0, a1, a2, a3, a4, a5, zeros, zeros], axis=1)
+
+
+def moved(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
+    """Move the pixels of images of shape (n, height, width, channels) along maps of shape (n, 8)."""
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=maps,
+        output_shape=tf.constant(list(images.shape[1:3]), tf.int32),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )

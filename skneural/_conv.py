@@ -1,0 +1,602 @@
+"""Convolutional networks for images."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import _engine
+from ._conv_architecture import STANDARDIZATION, ConvArchitecture, build_conv, image_shape_of, pooled
+from ._families import (
+    CLASSIFIER_CONSTRAINTS,
+    SHARED_CONSTRAINTS,
+    FamilyClassifier,
+    FamilyEstimator,
+    FamilyRegressor,
+    Head,
+    check_sizes,
+)
+from ._scikit_compat import Interval, StrOptions
+from ._validation import mean_and_scale, n_rows_of
+
+_SIZES = ["array-like", Interval(Integral, 1, None, closed="left")]
+_CONV_CONSTRAINTS = {
+    **SHARED_CONSTRAINTS,
+    "image_shape": [tuple, list, None],
+    "filters": _SIZES,
+    "kernel_size": _SIZES,
+    "convolutions_per_block": [Interval(Integral, 1, None, closed="left")],
+    "pooling": [StrOptions({"max", "average"}), None],
+    "pool_size": [Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": _SIZES,
+    "augmentation": ["boolean"],
+    "rotation_range": [Interval(Real, 0, 180, closed="both")],
+    "shift_range": [Interval(Real, 0, 1, closed="left")],
+    "zoom_range": [Interval(Real, 0, 1, closed="left")],
+    "horizontal_flip": ["boolean"],
+    "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+}
+
+
+class _ConvNet(FamilyEstimator):
+    """Blocks of convolutions and pooling, then dense layers."""
+
+    _allows_nd = True
+    _count_words: ClassVar = {**FamilyEstimator._count_words, "epochs": ("auto",)}
+    _build = staticmethod(build_conv)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        self._block_sizes()
+        check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
+        self._given_image_shape()
+
+    def _given_image_shape(self) -> tuple[int, ...] | None:
+        owner = type(self).__name__
+        if self.image_shape is None:
+            return None
+        given = check_sizes(owner, "image_shape", self.image_shape)
+        if len(given) not in (2, 3):
+            raise ValueError(
+                f"The 'image_shape' parameter of {owner} must be (height, width) or (height, width, channels). "
+                f"Got {given}."
+            )
+        return given
+
+    def _block_sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return filters and kernel size of each block."""
+        owner = type(self).__name__
+        filters = check_sizes(owner, "filters", self.filters)
+        kernels = check_sizes(owner, "kernel_size", self.kernel_size)
+        if not filters:
+            raise ValueError(
+                f"The 'filters' parameter of {owner} must have an entry for at least one block. Got {self.filters!r}. "
+                "For a network without convolutions use a DenseNet class."
+            )
+        if isinstance(self.kernel_size, Integral):
+            kernels *= len(filters)
+        if len(kernels) != len(filters):
+            raise ValueError(
+                f"The 'kernel_size' parameter of {owner} must be one size, or one per block. "
+                f"Got {len(kernels)} for {len(filters)} blocks of filters."
+            )
+        return filters, kernels
+
+    def _architecture(self, head: Head) -> ConvArchitecture:
+        owner = type(self).__name__
+        row_shape = tuple(int(size) for size in self.X_shape_[1:])
+        image_shape = image_shape_of(owner, self._given_image_shape(), row_shape)
+        filters, kernels = self._block_sizes()
+        kernel_sizes, pool_sizes = self._fitted_sizes(image_shape, kernels)
+        hidden = check_sizes(owner, "hidden_layer_sizes", self.hidden_layer_sizes)
+        return ConvArchitecture(
+            row_shape=row_shape,
+            image_shape=image_shape,
+            filters=filters,
+            kernel_sizes=kernel_sizes,
+            convolutions_per_block=int(self.convolutions_per_block),
+            pooling=self.pooling,
+            pool_sizes=pool_sizes,
+            hidden_layer_sizes=hidden,
+            activations=self._activations(len(filters) + len(hidden)),
+            n_outputs=head.n_outputs,
+            output_activation=head.activation,
+            augmentation=self._augmentation(),
+            dropout=float(self.dropout),
+            batch_normalization=bool(self.batch_normalization),
+            l2=float(self.l2),
+            kernel_initializer=self.kernel_initializer,
+        )
+
+    def _fitted_sizes(
+        self, image_shape: tuple[int, int, int], kernels: tuple[int, ...]
+    ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+        """Return height and width of each block's kernels and pooling, or raise where an image is too small.
+
+        For images whose shape nobody gave they are cut to what fits.
+        """
+        owner = type(self).__name__
+        is_guessed = self.image_shape is None and len(self.X_shape_) == 2
+        size, pool = image_shape[:2], (int(self.pool_size),) * 2
+        kernel_sizes, pool_sizes = [], []
+        for block, kernel in enumerate(kernels, start=1):
+            if kernel > min(image_shape[:2]) and not is_guessed:
+                raise ValueError(
+                    f"The 'kernel_size' parameter of {owner} must not be larger than the image of "
+                    f"{image_shape[0]} x {image_shape[1]} pixels. Got {kernel} in block {block}."
+                )
+            kernel_sizes.append((min(kernel, size[0]), min(kernel, size[1])) if is_guessed else (kernel, kernel))
+            pool_sizes.append((min(pool[0], size[0]), min(pool[1], size[1])) if is_guessed else pool)
+            left = size if self.pooling is None else pooled(size, pool_sizes[-1])
+            if min(left) < 1:
+                raise ValueError(
+                    f"The pooling of {owner} leaves nothing of the image: {size[0]} x {size[1]} pixels come to block "
+                    f"{block}, too few for pool_size={self.pool_size}. Use fewer blocks, a smaller pool_size, or "
+                    "pooling=None."
+                )
+            size = left
+        return tuple(kernel_sizes), tuple(pool_sizes)
+
+    def _augmentation(self) -> tuple[tuple[str, Any], ...]:
+        names = ("rotation_range", "shift_range", "zoom_range", "horizontal_flip")
+        ranges = tuple((name, getattr(self, name)) for name in names)
+        return ranges if self.augmentation and any(value for _, value in ranges) else ()
+
+    def _prepare(self, rows: Any) -> None:
+        super()._prepare(rows)
+        moments = mean_and_scale(rows.X, rows.weights)
+        self._network.assign_weights(STANDARDIZATION, [np.array(moment) for moment in moments])
+
+    def _merges_rows(self, network: _engine.Network) -> bool:
+        return not self._augmentation() and super()._merges_rows(network)
+
+    def _epochs(self, epochs: Any, X: Any) -> int:
+        return auto_epochs(n_rows_of(X)) if epochs == "auto" else super()._epochs(epochs, X)
+
+
+def auto_epochs(n_rows: int) -> int:
+    """Return how many epochs train well: fewer for more rows, though more steps in all."""
+    return int(np.clip(round(3000 / math.sqrt(max(n_rows, 1))), 10, 100))
+
+
+class ConvNetClassifier(_ConvNet, FamilyClassifier):
+    """A convolutional network that classifies images.
+
+    It minimises the mean over the rows of w_i * loss(y_i, f(x_i)) plus l2 times the sum of squared kernel weights,
+    where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the
+    cross-entropy in nats, and w_i is the product of sample and class weight, scaled to a mean of one.
+
+    Parameters
+    ----------
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
+        (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
+        of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
+    filters : int or sequence of int, default=(32, 64)
+        Filters of the convolutions in each block.
+    kernel_size : int or sequence of int, default=3
+        Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
+        zeros.
+    convolutions_per_block : int, default=1
+        Convolutions in each block, before its pooling.
+    pooling : {"max", "average"} or None, default="max"
+        What ends each block: the largest or the mean value of each square of ``pool_size`` pixels, or nothing.
+    pool_size : int, default=2
+        Height and width of that square in pixels. A rest at the border is left out.
+    hidden_layer_sizes : int or sequence of int, default=(128,)
+        Units of each dense layer between the blocks and the output; ``()`` for none.
+    augmentation : bool, default=True
+        Whether each image is turned, shifted and zoomed at random in each training step. What comes in from outside of
+        the image repeats its edge.
+    rotation_range : float, default=10.0
+        The largest angle to either side, in degrees; ignored without ``augmentation``, as the next three.
+    shift_range : float, default=0.1
+        The largest shift in each direction, as a fraction of the height or width.
+    zoom_range : float, default=0.1
+        The largest change of size, as a fraction: 0.1 means factors from 0.9 to 1.1.
+    horizontal_flip : bool, default=False
+        Whether left and right are exchanged in half of the images.
+    activation : str, callable or sequence of them, default="relu"
+        Activation of the blocks and hidden layers, one for all, or one per block and then one per hidden layer: "relu",
+        "sigmoid", "tanh", or any other of Keras's.
+    dropout : float, default=0.25
+        Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
+    batch_normalization : bool, default=True
+        Whether each convolution and hidden layer is normalised over the batch before its activation.
+    l2 : float, default=0.0
+        Weight of the sum of squared kernel weights in the objective.
+    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
+        What the kernels are drawn from; biases start at zero.
+    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
+        ``optimizer__beta_1`` and the like go to its constructor.
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=2e-3
+        Step size of the optimizer.
+    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
+        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
+        ``partial_fit`` ignores it.
+    loss : str, class, keras.losses.Loss or callable, default="auto"
+        "auto" is the cross-entropy that fits y. ``loss__label_smoothing`` and the like go to its constructor.
+    metrics : str, list or None, default="accuracy"
+        What ``history_`` holds beside the loss, with the rows weighted as in the loss.
+    epochs : int or "auto", default="auto"
+        Passes over the rows; the most passes with ``early_stopping``. "auto" is 3000 / sqrt(n_samples), within 10 and
+        100: 95 for 1000 rows, 12 for 60,000.
+    batch_size : int or "auto", default="auto"
+        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    class_weight : dict, "balanced" or list of dict, default=None
+        Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with the
+        keys 0 and 1 per column. They multiply with ``sample_weight``.
+    early_stopping : bool, default=False
+        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
+        keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with
+        ``X_val``.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before ``early_stopping`` stops.
+    tol : float, default=1e-4
+        The least improvement of the validation loss that counts, in nats.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the network of the last fit.
+    callbacks : list, dict, keras.callbacks.Callback or class, default=None
+        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Draws initial weights, validation rows, the order of rows, augmentation and dropout masks. An int gives the
+        same result each time.
+    verbose : int, default=0
+        1 shows Keras's progress bar, 2 one line per epoch.
+    **routed : dict
+        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
+        ``compile__``, ``fit__``, ``predict__``.
+
+    Attributes
+    ----------
+    model_ : keras.Sequential
+        The trained network.
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; for multilabel y the column numbers.
+    n_classes_ : int
+        The number of classes.
+    n_outputs_ : int
+        1, or for multilabel y the number of columns.
+    n_features_in_ : int
+        The number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names of type str.
+    history_ : dict of str to list of float
+        Loss and metrics of each epoch, those of validation behind ``val_``.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    n_iter_ : int
+        The number of epochs trained.
+    best_epoch_ : int
+        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
+    engine_ : {"compiled", "keras"}
+        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
+
+    See Also
+    --------
+    ConvNetRegressor : The same for numbers instead of classes.
+    DenseNetClassifier : For tables.
+    KerasClassifier : For a Keras model of your own.
+
+    Notes
+    -----
+    X need not be scaled: the first layer of the network subtracts the mean of all pixels seen in fit and divides by
+    their standard deviation, so that pixels from 0 to 255 and from 0 to 1 give the same. A DataFrame of pixels works as
+    an array does. Turn ``augmentation`` off where the place or the angle of what an image shows tells its class.
+
+    References
+    ----------
+    I. Goodfellow, Y. Bengio, A. Courville (2016), Deep Learning, chapter 9, https://www.deeplearningbook.org.
+
+    P. Simard, D. Steinkraus, J. Platt (2003), Best Practices for Convolutional Neural Networks Applied to Visual
+    Document Analysis, section 2, https://doi.org/10.1109/ICDAR.2003.1227801.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skneural import ConvNetClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> classifier = ConvNetClassifier((8, 8), filters=16, epochs=10, augmentation=False, random_state=0)
+    >>> bool(classifier.fit(X[:600], y[:600]).score(X[600:], y[600:]) > 0.9)
+    True
+    """
+
+    _parameter_constraints: ClassVar = {**_CONV_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+
+    def __init__(
+        self,
+        image_shape: Any = None,
+        *,
+        filters: Any = (32, 64),
+        kernel_size: Any = 3,
+        convolutions_per_block: int = 1,
+        pooling: str | None = "max",
+        pool_size: int = 2,
+        hidden_layer_sizes: Any = (128,),
+        augmentation: bool = True,
+        rotation_range: float = 10.0,
+        shift_range: float = 0.1,
+        zoom_range: float = 0.1,
+        horizontal_flip: bool = False,
+        activation: Any = "relu",
+        dropout: float = 0.25,
+        batch_normalization: bool = True,
+        l2: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        optimizer: Any = "adam",
+        learning_rate: Any = 2e-3,
+        learning_rate_schedule: str = "cosine",
+        loss: Any = "auto",
+        metrics: Any = "accuracy",
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        shuffle: bool = True,
+        class_weight: Any = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **routed: Any,
+    ) -> None:
+        self.image_shape = image_shape
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.convolutions_per_block = convolutions_per_block
+        self.pooling = pooling
+        self.pool_size = pool_size
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.augmentation = augmentation
+        self.rotation_range = rotation_range
+        self.shift_range = shift_range
+        self.zoom_range = zoom_range
+        self.horizontal_flip = horizontal_flip
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+        self.l2 = l2
+        self.kernel_initializer = kernel_initializer
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.loss = loss
+        self.metrics = metrics
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._store_further(routed)
+
+
+class ConvNetRegressor(_ConvNet, FamilyRegressor):
+    """A convolutional network that predicts numbers from images.
+
+    It minimises the mean over the rows of w_i * loss(z_i, f(x_i)) plus l2 times the sum of squared kernel weights,
+    where z = (y - mean(y)) / std(y) for each output, and w_i is the sample weight, scaled to a mean of one. Predictions
+    are in the units of y.
+
+    Parameters
+    ----------
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
+        (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
+        of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
+    filters : int or sequence of int, default=(32, 64)
+        Filters of the convolutions in each block.
+    kernel_size : int or sequence of int, default=3
+        Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
+        zeros.
+    convolutions_per_block : int, default=1
+        Convolutions in each block, before its pooling.
+    pooling : {"max", "average"} or None, default="max"
+        What ends each block: the largest or the mean value of each square of ``pool_size`` pixels, or nothing.
+    pool_size : int, default=2
+        Height and width of that square in pixels. A rest at the border is left out.
+    hidden_layer_sizes : int or sequence of int, default=(128,)
+        Units of each dense layer between the blocks and the output; ``()`` for none.
+    augmentation : bool, default=False
+        Whether each image, but not its y, is turned, shifted and zoomed at random in each training step. What comes in
+        from outside of the image repeats its edge.
+    rotation_range : float, default=10.0
+        The largest angle to either side, in degrees; ignored without ``augmentation``, as the next three.
+    shift_range : float, default=0.1
+        The largest shift in each direction, as a fraction of the height or width.
+    zoom_range : float, default=0.1
+        The largest change of size, as a fraction: 0.1 means factors from 0.9 to 1.1.
+    horizontal_flip : bool, default=False
+        Whether left and right are exchanged in half of the images.
+    activation : str, callable or sequence of them, default="relu"
+        Activation of the blocks and hidden layers, one for all, or one per block and then one per hidden layer: "relu",
+        "sigmoid", "tanh", or any other of Keras's.
+    dropout : float, default=0.25
+        Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
+    batch_normalization : bool, default=True
+        Whether each convolution and hidden layer is normalised over the batch before its activation.
+    l2 : float, default=0.0
+        Weight of the sum of squared kernel weights in the objective.
+    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
+        What the kernels are drawn from; biases start at zero.
+    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
+        ``optimizer__beta_1`` and the like go to its constructor.
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=2e-3
+        Step size of the optimizer.
+    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
+        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
+        ``partial_fit`` ignores it.
+    loss : str, class, keras.losses.Loss or callable, default="auto"
+        "auto" is "mean_squared_error". ``loss__delta`` and the like go to its constructor.
+    metrics : str, list or None, default=None
+        What ``history_`` holds beside the loss, with the rows weighted as in the loss, in units of the standard
+        deviation of y.
+    epochs : int or "auto", default="auto"
+        Passes over the rows; the most passes with ``early_stopping``. "auto" is 3000 / sqrt(n_samples), within 10 and
+        100: 95 for 1000 rows, 12 for 60,000.
+    batch_size : int or "auto", default="auto"
+        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    early_stopping : bool, default=False
+        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
+        keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before ``early_stopping`` stops.
+    tol : float, default=1e-4
+        The least improvement of the validation loss that counts, in units of the loss of scaled targets.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the network of the last fit.
+    callbacks : list, dict, keras.callbacks.Callback or class, default=None
+        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Draws initial weights, validation rows, the order of rows, augmentation and dropout masks. An int gives the
+        same result each time.
+    verbose : int, default=0
+        1 shows Keras's progress bar, 2 one line per epoch.
+    **routed : dict
+        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
+        ``compile__``, ``fit__``, ``predict__``.
+
+    Attributes
+    ----------
+    model_ : keras.Sequential
+        The trained network.
+    n_outputs_ : int
+        The number of columns of y.
+    n_features_in_ : int
+        The number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names of type str.
+    history_ : dict of str to list of float
+        Loss and metrics of each epoch, those of validation behind ``val_``, for targets as scaled inside.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    n_iter_ : int
+        The number of epochs trained.
+    best_epoch_ : int
+        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
+    engine_ : {"compiled", "keras"}
+        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
+
+    See Also
+    --------
+    ConvNetClassifier : The same for classes instead of numbers.
+    DenseNetRegressor : For tables.
+    KerasRegressor : For a Keras model of your own.
+
+    Notes
+    -----
+    X need not be scaled: the first layer of the network subtracts the mean of all pixels seen in fit and divides by
+    their standard deviation. For the losses "poisson" and "mean_absolute_percentage_error" y
+    is divided by its mean size instead of standardised, for "mean_squared_logarithmic_error" it is left as it is.
+
+    References
+    ----------
+    I. Goodfellow, Y. Bengio, A. Courville (2016), Deep Learning, chapter 9, https://www.deeplearningbook.org.
+
+    P. Simard, D. Steinkraus, J. Platt (2003), Best Practices for Convolutional Neural Networks Applied to Visual
+    Document Analysis, section 2, https://doi.org/10.1109/ICDAR.2003.1227801.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skneural import ConvNetRegressor
+    >>> X = np.random.default_rng(0).random((300, 6, 6))
+    >>> y = X[:, :, :3].sum(axis=(1, 2))
+    >>> regressor = ConvNetRegressor(filters=8, epochs=30, dropout=0.0, random_state=0)
+    >>> bool(regressor.fit(X, y).score(X, y) > 0.8)
+    True
+    """
+
+    _parameter_constraints: ClassVar = _CONV_CONSTRAINTS
+
+    def __init__(
+        self,
+        image_shape: Any = None,
+        *,
+        filters: Any = (32, 64),
+        kernel_size: Any = 3,
+        convolutions_per_block: int = 1,
+        pooling: str | None = "max",
+        pool_size: int = 2,
+        hidden_layer_sizes: Any = (128,),
+        augmentation: bool = False,
+        rotation_range: float = 10.0,
+        shift_range: float = 0.1,
+        zoom_range: float = 0.1,
+        horizontal_flip: bool = False,
+        activation: Any = "relu",
+        dropout: float = 0.25,
+        batch_normalization: bool = True,
+        l2: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        optimizer: Any = "adam",
+        learning_rate: Any = 2e-3,
+        learning_rate_schedule: str = "cosine",
+        loss: Any = "auto",
+        metrics: Any = None,
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        shuffle: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **routed: Any,
+    ) -> None:
+        self.image_shape = image_shape
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.convolutions_per_block = convolutions_per_block
+        self.pooling = pooling
+        self.pool_size = pool_size
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.augmentation = augmentation
+        self.rotation_range = rotation_range
+        self.shift_range = shift_range
+        self.zoom_range = zoom_range
+        self.horizontal_flip = horizontal_flip
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+        self.l2 = l2
+        self.kernel_initializer = kernel_initializer
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.loss = loss
+        self.metrics = metrics
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._store_further(routed)
