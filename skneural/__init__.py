@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._dense import DenseNetClassifier, DenseNetRegressor
     from ._displays import TrainingCurveDisplay
     from ._fused import fused_training
+    from ._recurrent import RecurrentNetClassifier, RecurrentNetRegressor
     from ._wrapper import KerasClassifier, KerasRegressor
 
 __version__ = "0.1.0"
@@ -24,6 +25,8 @@ __all__ = [
     "DenseNetRegressor",
     "KerasClassifier",
     "KerasRegressor",
+    "RecurrentNetClassifier",
+    "RecurrentNetRegressor",
     "TrainingCurveDisplay",
     "__version__",
     "exceptions",
@@ -35,6 +38,8 @@ _MODULE_OF = {
     "DenseNetRegressor": "._dense",
     "KerasClassifier": "._wrapper",
     "KerasRegressor": "._wrapper",
+    "RecurrentNetClassifier": "._recurrent",
+    "RecurrentNetRegressor": "._recurrent",
     "TrainingCurveDisplay": "._displays",
     "fused_training": "._fused",
 }

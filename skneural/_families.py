@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
@@ -99,7 +99,7 @@ class FamilyEstimator(NeuralEstimator):
     """
 
     _allows_nd = False
-    _batch_size_words = ("auto",)
+    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",)}
     _build: Callable[[Any], keras.Model]
 
     def _architecture(self, head: Head) -> Any:
@@ -234,8 +234,11 @@ class FamilyEstimator(NeuralEstimator):
 
     def _batch_size(self, batch_size: Any, n_rows: int) -> int:
         if batch_size == "auto":
-            return min(auto_batch_size(n_rows), n_rows)
+            return min(self._auto_batch_size(n_rows), n_rows)
         return super()._batch_size(batch_size, n_rows)
+
+    def _auto_batch_size(self, n_rows: int) -> int:
+        return auto_batch_size(n_rows)
 
 
 def auto_batch_size(n_rows: int) -> int:

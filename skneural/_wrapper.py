@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import keras
 import numpy as np
@@ -73,7 +73,7 @@ class Schedule(NamedTuple):
 
     keeps_network: bool
     is_partial: bool
-    epochs: int
+    epochs: Any
     initial_epoch: int
     arguments: Mapping[str, Any]
 
@@ -113,8 +113,8 @@ class NeuralEstimator(CallbackSupportMixin):
     """
 
     _allows_nd = True
-    # What ``batch_size`` may be beside a number, None and -1.
-    _batch_size_words: tuple[str, ...] = ()
+    # What counts such as ``batch_size`` may be beside numbers, None and -1.
+    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     # --- parameters ---------------------------------------------------------------------------------------------
 
@@ -332,7 +332,7 @@ class NeuralEstimator(CallbackSupportMixin):
         """Arrays from what the user gave, class weights multiplied in."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = validate_rows(self, X, reset=reset, allow_nd=self._allows_nd)
+        X = self._validate_rows(X, reset=reset)
         y = self._validate_y(y)
         check_lengths(X, y)
         weights = validate_weights(sample_weight, X.shape[0])
@@ -342,6 +342,10 @@ class NeuralEstimator(CallbackSupportMixin):
             if not (weights > 0).any():
                 raise ValueError("No row has a weight above zero: class_weight times sample_weight is zero for each.")
         return _Rows(X, y, weights)
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+        """X of shape (n, ...) as the network takes it; with ``reset`` its features are learned."""
+        return validate_rows(self, X, reset=reset, allow_nd=self._allows_nd)
 
     def _validate_y(self, y: Any) -> NDArray[Any]:
         raise NotImplementedError
@@ -415,9 +419,10 @@ class NeuralEstimator(CallbackSupportMixin):
         handled = (*_SETTINGS_ARGUMENTS, "validation_split")
         rest = {name: value for name, value in arguments.items() if name not in handled}
         callbacks, _ = keras_callbacks(self)
+        batch_size = self._batch_size(arguments.get("batch_size"), len(train.y))
         return _engine.Settings(
-            epochs=schedule.epochs,
-            batch_size=self._batch_size(arguments.get("batch_size"), len(train.y)),
+            epochs=self._n_epochs(schedule.epochs, len(train.y), batch_size),
+            batch_size=batch_size,
             seed=self._seeds.order,
             shuffle=bool(arguments.get("shuffle", True)),
             initial_epoch=schedule.initial_epoch,
@@ -445,7 +450,7 @@ class NeuralEstimator(CallbackSupportMixin):
     def _check_counts(self, arguments: Mapping[str, Any]) -> None:
         """Raise for numbers of rows or epochs that are out of range."""
         for name, least, words in _COUNTS:
-            words += self._batch_size_words if name == "batch_size" else ()
+            words += self._count_words.get(name, ())
             value = arguments.get(name, words[0] if words else least)
             if not (is_count(value, least) or any(value is word or value == word for word in words)):
                 raise ValueError(
@@ -458,6 +463,9 @@ class NeuralEstimator(CallbackSupportMixin):
                 f"The 'validation_split' parameter of {type(self).__name__} must be a float in the range [0, 1). "
                 f"Got {fraction!r} instead."
             )
+
+    def _n_epochs(self, epochs: Any, n_rows: int, batch_size: int) -> int:
+        return int(epochs)
 
     def _batch_size(self, batch_size: int | None, n_rows: int) -> int:
         if batch_size is None:
@@ -553,7 +561,7 @@ class NeuralEstimator(CallbackSupportMixin):
         schedule = Schedule(
             keeps_network,
             is_partial,
-            epochs=int(arguments.pop("epochs", 1)),
+            epochs=arguments.pop("epochs", 1),
             initial_epoch=int(arguments.pop("initial_epoch", 0)),
             arguments=arguments,
         )
@@ -595,7 +603,7 @@ class NeuralEstimator(CallbackSupportMixin):
     def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
         """Outputs of the network, shape (n, n_outputs)."""
         check_is_fitted(self)
-        X = self._encode_features(validate_rows(self, X, reset=False, allow_nd=self._allows_nd))
+        X = self._encode_features(self._validate_rows(X, reset=False))
         if X.ndim > 2 and (taken := _misfitting_rows(self.model_, X.shape)):
             raise ValueError(
                 f"X has rows of shape {X.shape[1:]}, but the model of {type(self).__name__} takes rows of shape "

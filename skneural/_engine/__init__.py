@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._meeting import Meeting, MeetingCancelledError, Task, current_task
-from ._network import Network
+from ._network import Network, State
 from ._prediction import predict
 from ._records import Blueprint, Data, EarlyStopping, Result, Settings
 from ._threads import take_share_of_cores
@@ -21,6 +21,7 @@ __all__ = [
     "Network",
     "Result",
     "Settings",
+    "State",
     "Task",
     "current_task",
     "fit",
