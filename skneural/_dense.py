@@ -69,6 +69,9 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         ``optimizer__beta_1`` and the like go to its constructor.
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
         Step size of the optimizer.
+    learning_rate_schedule : {"constant", "cosine"}, default="constant"
+        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
+        ``partial_fit`` ignores it.
     loss : str, class, keras.losses.Loss or callable, default="auto"
         "auto" is the cross-entropy that fits y. ``loss__label_smoothing`` and the like go to its constructor.
     metrics : str, list or None, default="accuracy"
@@ -170,6 +173,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
         learning_rate: Any = 1e-3,
+        learning_rate_schedule: str = "constant",
         loss: Any = "auto",
         metrics: Any = "accuracy",
         epochs: int = 100,
@@ -194,6 +198,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         self.kernel_initializer = kernel_initializer
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.loss = loss
         self.metrics = metrics
         self.epochs = epochs
@@ -237,6 +242,9 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         ``optimizer__beta_1`` and the like go to its constructor.
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
         Step size of the optimizer.
+    learning_rate_schedule : {"constant", "cosine"}, default="constant"
+        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
+        ``partial_fit`` ignores it.
     loss : str, class, keras.losses.Loss or callable, default="auto"
         "auto" is "mean_squared_error". ``loss__delta`` and the like go to its constructor.
     metrics : str, list or None, default=None
@@ -329,6 +337,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
         learning_rate: Any = 1e-3,
+        learning_rate_schedule: str = "constant",
         loss: Any = "auto",
         metrics: Any = None,
         epochs: int = 100,
@@ -352,6 +361,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         self.kernel_initializer = kernel_initializer
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.loss = loss
         self.metrics = metrics
         self.epochs = epochs

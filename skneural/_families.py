@@ -25,6 +25,7 @@ from ._compiling import (
     resolve_metrics,
     resolve_optimizer,
 )
+from ._schedules import SCHEDULES, learning_rate_factors
 from ._scikit_compat import Interval, StrOptions
 from ._seeds import seeded_global_generators
 from ._targets import ClassTargets, RegressionTargets, scaling_for
@@ -39,6 +40,7 @@ SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
         Interval(Real, 0, None, closed="neither"),
         keras.optimizers.schedules.LearningRateSchedule,
     ],
+    "learning_rate_schedule": [StrOptions(set(SCHEDULES))],
     "epochs": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "shuffle": ["boolean"],
@@ -125,6 +127,7 @@ class FamilyEstimator(NeuralEstimator):
         self._check_routed()
         owner = type(self).__name__
         check_initializer(owner, "kernel_initializer", self.kernel_initializer)
+        self._check_schedules()
         # Unknown optimizers and metrics are reported here, before anything is built.
         self._optimizer()
         self._resolved_metrics()
@@ -150,6 +153,14 @@ class FamilyEstimator(NeuralEstimator):
                     f"The parameters {flat!r} and {routed!r} of {owner} say the same thing. "
                     f"Got {given!r} and {value!r}: give only {flat!r}."
                 )
+
+    def _check_schedules(self) -> None:
+        if self.learning_rate_schedule != "constant" and _is_scheduled(self.learning_rate, self.optimizer):
+            raise ValueError(
+                f"The 'learning_rate_schedule' parameter of {type(self).__name__} conflicts with a learning rate that "
+                f"is a schedule itself. Got {self.learning_rate_schedule!r}: give a number, or set "
+                "learning_rate_schedule='constant'."
+            )
 
     def _activations(self, n_layers: int) -> tuple[Any, ...]:
         """Return one activation per hidden layer."""
@@ -224,6 +235,14 @@ class FamilyEstimator(NeuralEstimator):
 
     # --- one training run ---------------------------------------------------------------------------------------
 
+    def _settings(self, train: Any, held_out: Any, schedule: Schedule) -> _engine.Settings:
+        settings = super()._settings(train, held_out, schedule)
+        if schedule.is_partial:
+            # Nobody knows how many more epochs will come.
+            return settings
+        factors = learning_rate_factors(self.learning_rate_schedule, settings.epochs)
+        return replace(settings, learning_rate_factors=factors)
+
     def _validation_share(self, schedule: Schedule) -> float:
         return float(self.validation_fraction) if self.early_stopping and not schedule.is_partial else 0.0
 
@@ -244,6 +263,14 @@ class FamilyEstimator(NeuralEstimator):
 def auto_batch_size(n_rows: int) -> int:
     """Return the power of two nearest to n_rows / 256, but at least 32 and at most 256 rows."""
     return int(np.clip(2 ** round(np.log2(max(n_rows, 1) / 256)), 32, 256))
+
+
+def _is_scheduled(learning_rate: Any, optimizer: Any) -> bool:
+    """Whether the learning rate changes with the steps by itself."""
+    schedules = keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return isinstance(optimizer.get_config()["learning_rate"], dict)
+    return isinstance(learning_rate, schedules)
 
 
 def _structure_key(architecture: Any) -> Hashable:

@@ -121,7 +121,8 @@ class _ManyEpochs:
 
     def _inputs(self, n_epochs: int) -> dict[str, Any]:
         job, room = self._job, self._shape.n_epochs
-        visits = [job.visit_in(job.epoch + index) for index in range(n_epochs)]
+        epochs = range(job.epoch, job.epoch + n_epochs)
+        visits = [job.visit_in(epoch) for epoch in epochs]
         rows = job.training.rows
         inputs: dict[str, Any] = {
             "variables": job.state.variables,
@@ -130,7 +131,7 @@ class _ManyEpochs:
             "numbers": job.training.numbers,
             "n_epochs": np.int32(n_epochs),
             "dropout_keys": padded_epochs([(seed, 0) for _, seed in visits], room, np.uint32),
-            "learning_rates": padded_epochs([job.learning_rate] * n_epochs, room, np.float32),
+            "learning_rates": padded_epochs([job.learning_rate_in(epoch) for epoch in epochs], room, np.float32),
             "training": job.training.row_inputs()
             | {"order": padded_epochs([rows.padded(order) for order, _ in visits], room, np.int32)},
         }

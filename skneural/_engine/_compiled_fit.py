@@ -113,14 +113,22 @@ class Job:
     is_done: bool = field(init=False, default=False)
     judge: EpochJudge[State] = field(init=False)
     _callbacks: LiveCallbacks | None = field(init=False, default=None)
+    _learning_rate: NDArray[Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.judge = EpochJudge(self.settings, lambda: self.state)
         self.epoch = self.settings.initial_epoch
+        if self.settings.learning_rate_factors is not None and self.learning_rate_index is not None:
+            self._learning_rate = self.state.optimizer[self.learning_rate_index]
 
     @property
     def passes(self) -> list[Pass]:
         return [self.training] if self.validation is None else [self.training, self.validation]
+
+    @property
+    def learning_rate_index(self) -> int | None:
+        """Where the learning rate stands among the optimizer's values."""
+        return self.training.template.learning_rate_index
 
     @property
     def n_epochs_left(self) -> int:
@@ -146,14 +154,18 @@ class Job:
         """Whether all rows are in a program's memory at once."""
         return all(one.rows.is_resident for one in self.passes)
 
-    @property
-    def learning_rate(self) -> float:
-        """The optimizer's present learning rate; zero where a schedule is part of the program."""
-        index = self.training.template.learning_rate_index
+    def learning_rate_in(self, epoch: int) -> float:
+        """Give the optimizer's learning rate of an epoch; zero where a schedule is part of the program."""
+        if self._learning_rate is not None:
+            return float(self.settings.learning_rate_in(epoch, self._learning_rate))
+        index = self.learning_rate_index
         return 0.0 if index is None else float(self.state.optimizer[index])
 
     def begin_epoch(self) -> tuple[NDArray[np.intp], int]:
         """Tell the callbacks that an epoch begins, and give what ``visit_in`` gives for it."""
+        if self._learning_rate is not None:
+            self._set_learning_rate(self.settings.learning_rate_in(self.epoch, self._learning_rate))
+            self.callbacks.publish(self.state)
         self.state = self.callbacks.on_epoch_begin(self.epoch, self.state)
         return self.visit_in(self.epoch)
 
@@ -162,6 +174,12 @@ class Job:
         settings = self.settings
         order = epoch_order(self.training.rows.n_rows, settings.seed, epoch, settings.shuffle)
         return order, _dropout_seed(settings.seed, epoch)
+
+    def _set_learning_rate(self, rate: Any) -> None:
+        assert self.learning_rate_index is not None
+        optimizer = list(self.state.optimizer)
+        optimizer[self.learning_rate_index] = np.asarray(rate)
+        self.state = State(self.state.variables, optimizer)
 
     def end_pass(self, state: State) -> None:
         """Take the state after the pass over the rows to learn from."""
@@ -183,12 +201,19 @@ class Job:
 
     def end(self) -> None:
         """Bring the trained state into the network."""
+        self._restore_learning_rate()
         self.state = _with_averages(self.training.template, self.state)
         self.network.state = self.state
         self.state = self.callbacks.on_train_end(self.state)
 
+    def _restore_learning_rate(self) -> None:
+        """Undo the schedule: a later training run starts from the parameter again."""
+        if self._learning_rate is not None:
+            self._set_learning_rate(self._learning_rate)
+
     def result(self, *, interrupted: bool = False) -> Result:
         """Leave the weights worth keeping in the network, and say how the run went."""
+        self._restore_learning_rate()
         judge = self.judge
         kept = judge.kept if interrupted else judge.weights_to_restore
         if kept is not None:

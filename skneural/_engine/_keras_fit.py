@@ -44,6 +44,24 @@ class _Batches(keras.utils.PyDataset):
         return batch if data.sample_weight is None else (*batch, data.sample_weight[rows])
 
 
+class _ScheduleCallback(keras.callbacks.Callback):
+    """Sets the learning rate of each epoch, ahead of the user's own callbacks."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._rate = self.model.optimizer.learning_rate.numpy()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self.model.optimizer.learning_rate = self._settings.learning_rate_in(epoch, self._rate)
+
+    def restore(self) -> None:
+        """Undo the schedule, also when training was cut short."""
+        self.model.optimizer.learning_rate = self._rate
+
+
 class _JudgeCallback(keras.callbacks.Callback):
     """Brings the judge and the caller's hooks into Keras's loop, behind the user's own callbacks."""
 
@@ -72,6 +90,7 @@ def fit_with_keras(
     if validation is not None:
         size = settings.validation_batch_size or settings.batch_size
         arguments["validation_data"] = _Batches(validation, size, dtype, None)
+    scheduling = [] if settings.learning_rate_factors is None else [_ScheduleCallback(settings)]
     judge: EpochJudge[Weights] = EpochJudge(settings, network.get_weights)
     interrupted = False
     try:
@@ -80,7 +99,7 @@ def fit_with_keras(
             epochs=settings.initial_epoch + settings.epochs,
             initial_epoch=settings.initial_epoch,
             verbose=settings.verbose,
-            callbacks=[*settings.callbacks, _JudgeCallback(judge, settings)],
+            callbacks=[*scheduling, *settings.callbacks, _JudgeCallback(judge, settings)],
             shuffle=False,
             **arguments,
         )
@@ -88,6 +107,8 @@ def fit_with_keras(
         if judge.n_epochs == 0:
             raise
         interrupted = True
+    for schedule in scheduling:
+        schedule.restore()
     weights = judge.kept if interrupted else judge.weights_to_restore
     if weights is not None:
         model.set_weights(weights)

@@ -123,6 +123,9 @@ class Lane:
 
     def _begin_epoch(self, slot: int, job: Job) -> None:
         self._training.visit_in(slot, job.training, *job.begin_epoch())
+        rate = job.learning_rate_index
+        if self._state is not None and rate is not None:
+            self._state.optimizer[rate][slot] = job.state.optimizer[rate]
 
     def _end_pass(self, slot: int, job: Job) -> None:
         assert self._state is not None

@@ -63,6 +63,8 @@ class Settings:
     ``seed`` draws the order of the rows and the dropout masks.
     ``on_epoch_begin(epoch)`` and ``on_epoch_end(epoch, logs)`` see the network with its weights of that moment; a
     true answer of the latter stops training.
+    ``learning_rate_factors`` has one factor per epoch, which the optimizer's learning rate is multiplied with in that
+    epoch only.
     ``keras_fit_arguments`` are those of ``keras.Model.fit`` that have no field here; any of them sends the run through
     Keras's own ``fit``.
     """
@@ -74,11 +76,17 @@ class Settings:
     initial_epoch: int = 0
     validation_batch_size: int | None = None
     early_stopping: EarlyStopping | None = None
+    learning_rate_factors: tuple[float, ...] | None = None
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
     on_epoch_begin: Callable[[int], None] | None = None
     on_epoch_end: Callable[[int, Mapping[str, float]], bool] | None = None
     verbose: int = 0
     keras_fit_arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def learning_rate_in(self, epoch: int, rate: Any) -> Any:
+        """Give the learning rate of an epoch, as a number of the dtype of ``rate``."""
+        assert self.learning_rate_factors is not None
+        return rate * rate.dtype.type(self.learning_rate_factors[epoch - self.initial_epoch])
 
 
 @dataclass(frozen=True)
