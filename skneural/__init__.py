@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._displays._network import NetworkDisplay
     from ._displays._training_curves import TrainingCurveDisplay
     from ._fused import fused_training
+    from ._recurrent import RecurrentNetClassifier, RecurrentNetRegressor
     from ._wrapper import KerasClassifier, KerasRegressor
 
 __version__ = "0.1.0"
@@ -29,6 +30,8 @@ __all__ = [
     "KerasClassifier",
     "KerasRegressor",
     "NetworkDisplay",
+    "RecurrentNetClassifier",
+    "RecurrentNetRegressor",
     "TrainingCurveDisplay",
     "__version__",
     "exceptions",
@@ -43,6 +46,8 @@ _MODULE_OF = {
     "KerasClassifier": "._wrapper",
     "KerasRegressor": "._wrapper",
     "NetworkDisplay": "._displays._network",
+    "RecurrentNetClassifier": "._recurrent",
+    "RecurrentNetRegressor": "._recurrent",
     "TrainingCurveDisplay": "._displays._training_curves",
     "fused_training": "._fused",
 }

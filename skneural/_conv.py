@@ -20,7 +20,7 @@ from ._families import (
     check_sizes,
 )
 from ._scikit_compat import Interval, StrOptions
-from ._validation import mean_and_scale, n_rows_of
+from ._validation import mean_and_scale
 
 _SIZES = ["array-like", Interval(Integral, 1, None, closed="left")]
 _CONV_CONSTRAINTS = {
@@ -153,8 +153,8 @@ class _ConvNet(FamilyEstimator):
     def _merges_rows(self, network: _engine.Network) -> bool:
         return not self._augmentation() and super()._merges_rows(network)
 
-    def _epochs(self, epochs: Any, X: Any) -> int:
-        return auto_epochs(n_rows_of(X)) if epochs == "auto" else super()._epochs(epochs, X)
+    def _n_epochs(self, epochs: Any, n_rows: int, batch_size: int) -> int:
+        return auto_epochs(n_rows) if epochs == "auto" else super()._n_epochs(epochs, n_rows, batch_size)
 
 
 def auto_epochs(n_rows: int) -> int:

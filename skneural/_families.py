@@ -101,7 +101,7 @@ class FamilyEstimator(NeuralEstimator):
     """
 
     _allows_nd = False
-    _count_words: ClassVar = {"batch_size": ("auto",)}
+    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",)}
     _build: Callable[[Any], keras.Model]
 
     def _architecture(self, head: Head) -> Any:
@@ -262,8 +262,11 @@ class FamilyEstimator(NeuralEstimator):
 
     def _batch_size(self, batch_size: Any, n_rows: int) -> int:
         if batch_size == "auto":
-            return min(auto_batch_size(n_rows), n_rows)
+            return min(self._auto_batch_size(n_rows), n_rows)
         return super()._batch_size(batch_size, n_rows)
+
+    def _auto_batch_size(self, n_rows: int) -> int:
+        return auto_batch_size(n_rows)
 
 
 def _as_rows(owner: str, X: Any) -> Any:

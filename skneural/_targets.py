@@ -273,7 +273,7 @@ class RegressionTargets(TransformerMixin, BaseEstimator):
         self.target_type_ = "continuous" if self.n_outputs_ == 1 else "continuous-multioutput"
         if sample_weight is not None:
             columns, sample_weight = columns[sample_weight > 0], sample_weight[sample_weight > 0]
-        moments = [_mean_and_scale(column, sample_weight, self.scaling) for column in columns.T]
+        moments = [mean_and_scale(column, sample_weight, self.scaling) for column in columns.T]
         self.mean_, self.scale_ = (np.array(column) for column in zip(*moments, strict=True))
         return self
 
@@ -318,7 +318,7 @@ def check_values(y: Any) -> NDArray[np.float64]:
     return values
 
 
-def _mean_and_scale(
+def mean_and_scale(
     column: NDArray[np.float64], sample_weight: NDArray[Any] | None, scaling: str | None
 ) -> tuple[float, float]:
     """Mean and scale of one output, summed over its sorted values so that a row twice counts as weight two exactly."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Number
 from typing import Any
 
@@ -19,19 +20,41 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
     """Return X as a finite numeric array or CSR matrix, and set or check the features seen in fit."""
+
+    def validate(rows: Any, **checks: Any) -> Any:
+        return validate_data(estimator, rows, reset=reset, **checks)
+
+    return _numeric(estimator, X, validate, accept_sparse="csr", allow_nd=allow_nd)
+
+
+def validate_padded_rows(estimator: Any, X: Any, *, reset: bool) -> NDArray[Any]:
+    """Return flat rows as a numeric array in which NaN may stand, and set or check the features seen in fit."""
+
+    def validate(rows: Any, **checks: Any) -> Any:
+        return validate_data(estimator, rows, reset=reset, **checks)
+
+    return _numeric(estimator, X, validate, ensure_all_finite="allow-nan")
+
+
+def check_padded_array(estimator: Any, X: Any) -> NDArray[Any]:
+    """Return X of two or more dimensions as a numeric array in which NaN may stand; no features are learned."""
+
+    def validate(rows: Any, **checks: Any) -> Any:
+        return check_array(rows, estimator=estimator, input_name="X", **checks)
+
+    return _numeric(estimator, X, validate, allow_nd=True, ensure_all_finite="allow-nan")
+
+
+def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any) -> Any:
+    """Return what ``validate`` makes of X as numbers that float32 can hold; ``checks`` are those of ``check_array``."""
     try:
-        rows = validate_data(
-            estimator,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            allow_nd=allow_nd,
-            ensure_2d=not allow_nd or _is_flat(X),
-            dtype="numeric",
-        )
+        rows = validate(X, ensure_2d=not checks.get("allow_nd") or _is_flat(X), dtype="numeric", **checks)
         if rows.dtype.kind == "O":
             # scikit-learn leaves objects from nested lists and from columns of several extension types as they are.
-            rows = check_array(rows, dtype=np.float64, allow_nd=True, estimator=estimator, input_name="X")
+            finite = checks.get("ensure_all_finite", True)
+            rows = check_array(
+                rows, dtype=np.float64, allow_nd=True, ensure_all_finite=finite, estimator=estimator, input_name="X"
+            )
     except (ValueError, TypeError) as error:
         column = _first_misfit(X) if _is_about_dtypes(error) else None
         if column is None:
@@ -61,7 +84,8 @@ def _check_float32(estimator: Any, rows: Any) -> None:
     values = rows.data if sparse.issparse(rows) else rows
     if values.dtype.kind != "f" or values.dtype.itemsize <= 4 or not values.size:
         return
-    extreme = max(float(values.max()), -float(values.min()))
+    # Other than max and min, these leave NaN out.
+    extreme = max(float(np.fmax.reduce(values, axis=None)), -float(np.fmin.reduce(values, axis=None)))
     if extreme > _FLOAT32_MAX:
         raise ValueError(
             f"X of {type(estimator).__name__} holds a value of size {extreme:g}, too large for float32, in which "
@@ -160,13 +184,6 @@ def normalize_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | Non
     if weights is None or (weights == weights[0]).all():
         return None
     return (weights / weights.mean()).astype(np.float32)
-
-
-def n_rows_of(X: Any) -> int:
-    """Return the number of rows of X that is not validated yet, zero for what has none."""
-    if hasattr(X, "shape"):
-        return int(X.shape[0]) if len(X.shape) else 0
-    return len(X) if hasattr(X, "__len__") else 0
 
 
 _ROWS_AT_ONCE = 4096

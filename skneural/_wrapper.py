@@ -73,7 +73,7 @@ class Schedule(NamedTuple):
 
     keeps_network: bool
     is_partial: bool
-    epochs: int
+    epochs: Any
     initial_epoch: int
     arguments: Mapping[str, Any]
 
@@ -343,7 +343,7 @@ class NeuralEstimator(CallbackSupportMixin):
         """Arrays from what the user gave, class weights multiplied in."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = validate_rows(self, X, reset=reset, allow_nd=self._allows_nd)
+        X = self._validate_rows(X, reset=reset)
         y = self._validate_y(y)
         check_lengths(X, y)
         weights = validate_weights(sample_weight, X.shape[0])
@@ -353,6 +353,10 @@ class NeuralEstimator(CallbackSupportMixin):
             if not (weights > 0).any():
                 raise ValueError("No row has a weight above zero: class_weight times sample_weight is zero for each.")
         return _Rows(X, y, weights)
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+        """X of shape (n, ...) as the network takes it; with ``reset`` its features are learned."""
+        return validate_rows(self, X, reset=reset, allow_nd=self._allows_nd)
 
     def _validate_y(self, y: Any) -> NDArray[Any]:
         raise NotImplementedError
@@ -426,9 +430,10 @@ class NeuralEstimator(CallbackSupportMixin):
         handled = (*_SETTINGS_ARGUMENTS, "validation_split")
         rest = {name: value for name, value in arguments.items() if name not in handled}
         callbacks, _ = keras_callbacks(self)
+        batch_size = self._batch_size(arguments.get("batch_size"), len(train.y))
         return _engine.Settings(
-            epochs=schedule.epochs,
-            batch_size=self._batch_size(arguments.get("batch_size"), len(train.y)),
+            epochs=self._n_epochs(schedule.epochs, len(train.y), batch_size),
+            batch_size=batch_size,
             seed=self._seeds.order,
             shuffle=bool(arguments.get("shuffle", True)),
             initial_epoch=schedule.initial_epoch,
@@ -470,14 +475,13 @@ class NeuralEstimator(CallbackSupportMixin):
                 f"Got {fraction!r} instead."
             )
 
+    def _n_epochs(self, epochs: Any, n_rows: int, batch_size: int) -> int:
+        return int(epochs)
+
     def _batch_size(self, batch_size: int | None, n_rows: int) -> int:
         if batch_size is None:
             return min(_KERAS_BATCH_SIZE, n_rows)
         return n_rows if batch_size == -1 else min(int(batch_size), n_rows)
-
-    def _epochs(self, epochs: Any, X: Any) -> int:
-        """Return the number of epochs for X, which is not validated yet."""
-        return int(epochs)
 
     def _validation_batch_size(self, batch_size: int | None, held_out: _Rows | None) -> int | None:
         return len(held_out.y) if batch_size == -1 and held_out is not None else batch_size
@@ -568,7 +572,7 @@ class NeuralEstimator(CallbackSupportMixin):
         schedule = Schedule(
             keeps_network,
             is_partial,
-            epochs=self._epochs(arguments.pop("epochs", 1), X),
+            epochs=arguments.pop("epochs", 1),
             initial_epoch=int(arguments.pop("initial_epoch", 0)),
             arguments=arguments,
         )
@@ -610,7 +614,7 @@ class NeuralEstimator(CallbackSupportMixin):
     def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
         """Outputs of the network, shape (n, n_outputs)."""
         check_is_fitted(self)
-        X = self._encode_features(validate_rows(self, X, reset=False, allow_nd=self._allows_nd))
+        X = self._encode_features(self._validate_rows(X, reset=False))
         if X.ndim > 2 and (taken := _misfitting_rows(self.model_, X.shape)):
             raise ValueError(
                 f"X has rows of shape {X.shape[1:]}, but the model of {type(self).__name__} takes rows of shape "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._ledger import Ledger
 from ._meeting import Meeting, MeetingCancelledError, Task, current_task
-from ._network import Network, duplicate
+from ._network import Network, State, duplicate
 from ._prediction import predict
 from ._records import Blueprint, Data, EarlyStopping, Result, Settings
 from ._threads import take_share_of_cores
@@ -23,6 +23,7 @@ __all__ = [
     "Network",
     "Result",
     "Settings",
+    "State",
     "Task",
     "current_task",
     "duplicate",

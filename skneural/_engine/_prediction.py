@@ -23,6 +23,8 @@ MAX_FORWARD_PROGRAMS = 64
 # The largest output of a layer for one block of rows stays about below this.
 BLOCK_BYTES = 32 * 2**20
 _MAX_BLOCK, _MIN_BLOCK = 8192, 32
+# What an axis without a length, such as that of sequences, is taken for.
+_UNKNOWN_LENGTH = 256
 # TensorFlow computes a row alike wherever it stands among a multiple of so many rows.
 _ROW_MULTIPLE = 16
 Array = NDArray[Any]
@@ -121,7 +123,7 @@ def _outputs(model: keras.Model, values: list[tf.Tensor], rows: tf.Tensor) -> tf
 def _block_size(model: keras.Model) -> int:
     """Choose how many rows go through the model at once."""
     tensors = [*model.inputs, *(tensor for layer in flatten_layers(model) for tensor in _built_outputs(layer))]
-    largest = max(int(np.prod([size or 1 for size in tensor.shape[1:]])) for tensor in tensors)
+    largest = max(int(np.prod([size or _UNKNOWN_LENGTH for size in tensor.shape[1:]])) for tensor in tensors)
     n_rows = min(max(BLOCK_BYTES // (4 * largest), _MIN_BLOCK), _MAX_BLOCK)
     return n_rows // _ROW_MULTIPLE * _ROW_MULTIPLE
 

@@ -76,9 +76,9 @@ def _is_from_keras(thing: Any) -> bool:
 
 
 def _is_row_wise_layer(layer: keras.layers.Layer) -> bool:
-    if getattr(layer, "is_row_wise", False):
-        return True
-    if not _is_from_keras(type(layer)) or isinstance(layer, _MIXING_LAYERS):
+    # A layer of ours says so itself.
+    is_known = _is_from_keras(type(layer)) or getattr(type(layer), "is_row_wise", False)
+    if not is_known or isinstance(layer, _MIXING_LAYERS):
         return False
     if isinstance(layer, keras.layers.BatchNormalization) and (layer.renorm or layer.synchronized):
         return False

@@ -1,0 +1,567 @@
+"""Networks of recurrent layers, for sequences."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import InputTags, Tags
+
+from . import _engine
+from ._compiling import averages_rows
+from ._families import (
+    CLASSIFIER_CONSTRAINTS,
+    SHARED_CONSTRAINTS,
+    FamilyClassifier,
+    FamilyEstimator,
+    FamilyRegressor,
+    Head,
+    check_sizes,
+)
+from ._recurrent_architecture import CELLS, RecurrentArchitecture, build_recurrent
+from ._scikit_compat import Interval, StrOptions
+from ._sequence_layers import POOLINGS
+from ._sequences import validate_sequences
+from ._targets import mean_and_scale
+
+_SIZES: list[Any] = ["array-like", Interval(Integral, 1, None, closed="left")]
+_RECURRENT_CONSTRAINTS = {
+    **SHARED_CONSTRAINTS,
+    "cell": [StrOptions(set(CELLS))],
+    "units": _SIZES,
+    "bidirectional": ["boolean"],
+    "pooling": [StrOptions(set(POOLINGS))],
+    "filters": _SIZES,
+    "kernel_size": _SIZES,
+    "hidden_layer_sizes": _SIZES,
+    "sequence_shape": ["array-like", None],
+    "standardize": ["boolean"],
+    "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+}
+# The number of steps that epochs="auto" aims at, and the fewest and most epochs that it gives.
+_AUTO_STEPS = 1500
+_AUTO_EPOCHS = (20, 500)
+
+
+class _RecurrentNet(FamilyEstimator):
+    """Recurrent layers, beside them perhaps convolutions, and dense layers behind both."""
+
+    _allows_nd = True
+    _build = staticmethod(build_recurrent)
+    _count_words: ClassVar = {"batch_size": ("auto",), "epochs": ("auto",)}
+
+    def _architecture(self, head: Head) -> RecurrentArchitecture:
+        owner = type(self).__name__
+        units, filters, hidden = (
+            check_sizes(owner, name, getattr(self, name)) for name in ("units", "filters", "hidden_layer_sizes")
+        )
+        if not units and not filters:
+            raise ValueError(
+                f"{owner} needs recurrent layers or convolutions. Got units=() and filters=(): give one of them a size."
+            )
+        return RecurrentArchitecture(
+            n_channels=int(self.X_shape_[2]),
+            cell=self.cell,
+            units=units,
+            bidirectional=bool(self.bidirectional),
+            pooling=self.pooling,
+            filters=filters,
+            kernel_sizes=self._kernel_sizes(len(filters)),
+            hidden_layer_sizes=hidden,
+            activations=self._activations(len(filters) + len(hidden)),
+            n_outputs=head.n_outputs,
+            output_activation=head.activation,
+            dropout=float(self.dropout),
+            batch_normalization=bool(self.batch_normalization) and bool(filters or hidden),
+            l2=float(self.l2),
+            kernel_initializer=self.kernel_initializer,
+        )
+
+    def _kernel_sizes(self, n_convolutions: int) -> tuple[int, ...]:
+        """Return one width per convolution."""
+        sizes = check_sizes(type(self).__name__, "kernel_size", self.kernel_size)
+        if isinstance(self.kernel_size, Integral):
+            return sizes * n_convolutions
+        if n_convolutions and len(sizes) != n_convolutions:
+            raise ValueError(
+                f"The 'kernel_size' parameter of {type(self).__name__} must be one width, or one per convolution. "
+                f"Got {len(sizes)} for {n_convolutions} convolutions."
+            )
+        return sizes[:n_convolutions]
+
+    # --- sequences ----------------------------------------------------------------------------------------------
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> NDArray[Any]:
+        return validate_sequences(
+            self,
+            X,
+            reset=reset,
+            sequence_shape=self._checked_sequence_shape(),
+            n_channels=None if reset else int(self.X_shape_[2]),
+        )
+
+    def _checked_sequence_shape(self) -> tuple[int, int] | None:
+        if self.sequence_shape is None:
+            return None
+        shape = check_sizes(type(self).__name__, "sequence_shape", self.sequence_shape)
+        if len(shape) != 2:
+            raise ValueError(
+                f"The 'sequence_shape' parameter of {type(self).__name__} must be (timesteps, channels). "
+                f"Got {self.sequence_shape!r}."
+            )
+        return shape[0], shape[1]
+
+    def _prepare(self, rows: Any) -> None:
+        super()._prepare(rows)
+        if self.standardize:
+            self._network.state = _with_scaling(self._network.state, rows.X, rows.weights)
+
+    def _tags(self, kind: str, **specific: Any) -> Tags:
+        tags = super()._tags(kind, **specific)
+        tags.input_tags = InputTags(sparse=False, three_d_array=True, allow_nan=True)
+        return tags
+
+    # --- one training run ---------------------------------------------------------------------------------------
+
+    def _n_epochs(self, epochs: Any, n_rows: int, batch_size: int) -> int:
+        if epochs == "auto":
+            return int(np.clip(round(_AUTO_STEPS * batch_size / n_rows), *_AUTO_EPOCHS))
+        return super()._n_epochs(epochs, n_rows, batch_size)
+
+    def _auto_batch_size(self, n_rows: int) -> int:
+        return int(np.clip(2 ** round(np.log2(max(n_rows, 1) / 16)), 16, 128))
+
+    def _merges_rows(self, network: _engine.Network) -> bool:
+        is_normalized = self._architecture(self._head()).batch_normalization
+        return not self.dropout and not is_normalized and averages_rows(self._head().loss)
+
+
+def _with_scaling(state: _engine.State, X: NDArray[Any], weights: NDArray[Any] | None) -> _engine.State:
+    """Put mean and scale of the channels of X, shape (n, timesteps, channels), in the network's first two variables."""
+    per_step = None if weights is None else np.repeat(weights, X.shape[1])
+    moments = []
+    for values in X.reshape(-1, X.shape[2]).T:
+        is_there = ~np.isnan(values) if per_step is None else ~np.isnan(values) & (per_step > 0)
+        weighted = None if per_step is None else per_step[is_there]
+        moments.append(mean_and_scale(values[is_there].astype(np.float64), weighted, "standard"))
+    mean, scale = (np.array(column, np.float32) for column in zip(*moments, strict=True))
+    return _engine.State([mean, scale, *state.variables[2:]], state.optimizer)
+
+
+class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
+    """A network of recurrent layers that classifies sequences.
+
+    It minimises the mean over the rows of w_i * loss(y_i, f(x_i)) plus l2 times the sum of squared kernel weights,
+    where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the
+    cross-entropy in nats, and w_i is the product of sample and class weight, scaled to a mean of one.
+
+    Parameters
+    ----------
+    units : int or sequence of int, default=(64,)
+        Units of each recurrent layer; ``()`` leaves them out.
+    cell : {"gru", "lstm", "simple"}, default="gru"
+        What a recurrent layer is made of: gated recurrent units, long short-term memory, or the plain tanh recurrence.
+    bidirectional : bool, default=False
+        Whether each recurrent layer reads the sequence from both ends, with ``units`` for each way.
+    pooling : {"last", "max", "mean"}, default="last"
+        What becomes of the last recurrent layer's outputs: the last one, or their maximum or mean over time.
+    filters : int or sequence of int, default=(64, 128, 64)
+        Filters of each convolution over time in a branch beside the recurrent one, whose mean over time is joined to
+        it; ``()`` leaves the branch out.
+    kernel_size : int or sequence of int, default=(8, 5, 3)
+        Width of the convolutions in time steps, one for all or one per convolution.
+    hidden_layer_sizes : int or sequence of int, default=()
+        Units of each dense layer behind both branches.
+    sequence_shape : (int, int) or None, default=None
+        Timesteps and channels of the rows of a flat X, which hold the channels of the first step, then those of the
+        second, and so on. None means one channel.
+    standardize : bool, default=True
+        Whether the network scales each channel to mean zero and standard deviation one over all steps of all training
+        sequences, padding and sequences of weight zero left out.
+    activation : str, callable or sequence of them, default="relu"
+        Activation of the convolutions and then of the dense layers, one for all or one per layer: "relu", "tanh", or
+        any other of Keras's.
+    dropout : float, default=0.5
+        Fraction in [0, 1) of the inputs of each dense layer, the output layer among them, that is dropped in a training
+        step.
+    batch_normalization : bool, default=True
+        Whether each convolution and dense layer is normalised over the batch before its activation.
+    l2 : float, default=1e-4
+        Weight of the sum of squared kernel weights, recurrent ones among them, in the objective.
+    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
+        What the kernels are drawn from; biases start at zero.
+    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
+        ``optimizer__beta_1`` and the like go to its constructor.
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
+        Step size of the optimizer.
+    loss : str, class, keras.losses.Loss or callable, default="auto"
+        "auto" is the cross-entropy that fits y. ``loss__label_smoothing`` and the like go to its constructor.
+    metrics : str, list or None, default="accuracy"
+        What ``history_`` holds beside the loss, with the rows weighted as in the loss.
+    epochs : int or "auto", default="auto"
+        Passes over the rows; the most passes with ``early_stopping``. "auto" makes 1500 steps of them, but at least 20
+        and at most 500 passes.
+    batch_size : int or "auto", default="auto"
+        Rows per step. "auto" is the power of two nearest to n_samples / 16, within 16 and 128.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    class_weight : dict, "balanced" or list of dict, default=None
+        Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with the
+        keys 0 and 1 per column. They multiply with ``sample_weight``.
+    early_stopping : bool, default=False
+        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
+        keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with
+        ``X_val``.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before ``early_stopping`` stops.
+    tol : float, default=1e-4
+        The least improvement of the validation loss that counts, in nats.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the network of the last fit.
+    callbacks : list, dict, keras.callbacks.Callback or class, default=None
+        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
+        time.
+    verbose : int, default=0
+        1 shows Keras's progress bar, 2 one line per epoch.
+    **routed : dict
+        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
+        ``compile__``, ``fit__``, ``predict__``.
+
+    Attributes
+    ----------
+    model_ : keras.Sequential
+        The trained network.
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; for multilabel y the column numbers.
+    n_classes_ : int
+        The number of classes.
+    n_outputs_ : int
+        1, or for multilabel y the number of columns.
+    n_features_in_ : int
+        The number of columns seen in fit; only where X was flat rows.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names of type str.
+    history_ : dict of str to list of float
+        Loss and metrics of each epoch, those of validation behind ``val_``.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    n_iter_ : int
+        The number of epochs trained.
+    best_epoch_ : int
+        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
+    engine_ : {"compiled", "keras"}
+        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
+
+    See Also
+    --------
+    RecurrentNetRegressor : The same for numbers instead of classes.
+    KerasClassifier : For a Keras model of your own.
+    DenseNetClassifier : A network for tables.
+
+    Notes
+    -----
+    X is an array of shape (n_samples, timesteps, channels) or (n_samples, timesteps), flat rows with
+    ``sequence_shape``, or a list of arrays of shape (timesteps_i, channels) or (timesteps_i,). Sequences that end
+    before others may be padded with NaN: what the network answers is the same as without the padding. Sequences to
+    predict for may be longer or shorter than those of fit, but for flat rows.
+
+    References
+    ----------
+    S. Hochreiter, J. Schmidhuber (1997), Long short-term memory, Neural Computation 9(8), section 4,
+    https://doi.org/10.1162/neco.1997.9.8.1735. K. Cho et al. (2014), Learning phrase representations using RNN
+    encoder-decoder, section 2.3, https://arxiv.org/abs/1406.1078. F. Karim et al. (2018), LSTM fully convolutional
+    networks for time series classification, section III, https://arxiv.org/abs/1709.05206: here the recurrent branch
+    reads the sequence step by step, and the mean of the convolutions is dropped out as well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skneural import RecurrentNetClassifier
+    >>> random = np.random.default_rng(0)
+    >>> rising = [np.sort(random.normal(size=length)) for length in random.integers(5, 15, 20)]
+    >>> falling = [-sequence for sequence in rising]
+    >>> labels = ["rising"] * 20 + ["falling"] * 20
+    >>> classifier = RecurrentNetClassifier(8, filters=(), epochs=60, learning_rate=0.01, random_state=0)
+    >>> bool(classifier.fit(rising + falling, labels).score(rising + falling, labels) > 0.9)
+    True
+    """
+
+    _parameter_constraints: ClassVar = {**_RECURRENT_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+
+    def __init__(
+        self,
+        units: Any = (64,),
+        *,
+        cell: str = "gru",
+        bidirectional: bool = False,
+        pooling: str = "last",
+        filters: Any = (64, 128, 64),
+        kernel_size: Any = (8, 5, 3),
+        hidden_layer_sizes: Any = (),
+        sequence_shape: Any = None,
+        standardize: bool = True,
+        activation: Any = "relu",
+        dropout: float = 0.5,
+        batch_normalization: bool = True,
+        l2: float = 1e-4,
+        kernel_initializer: Any = "glorot_uniform",
+        optimizer: Any = "adam",
+        learning_rate: Any = 1e-3,
+        loss: Any = "auto",
+        metrics: Any = "accuracy",
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        shuffle: bool = True,
+        class_weight: Any = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **routed: Any,
+    ) -> None:
+        self.units = units
+        self.cell = cell
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.sequence_shape = sequence_shape
+        self.standardize = standardize
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+        self.l2 = l2
+        self.kernel_initializer = kernel_initializer
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.loss = loss
+        self.metrics = metrics
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._store_further(routed)
+
+
+class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
+    """A network of recurrent layers that forecasts: from a sequence to one number or several.
+
+    It minimises the mean over the rows of w_i * loss(z_i, f(x_i)) plus l2 times the sum of squared kernel weights,
+    where z = (y - mean(y)) / std(y) for each output, and w_i is the sample weight, scaled to a mean of one. Predictions
+    are in the units of y.
+
+    Parameters
+    ----------
+    units : int or sequence of int, default=(64,)
+        Units of each recurrent layer; ``()`` leaves them out.
+    cell : {"gru", "lstm", "simple"}, default="gru"
+        What a recurrent layer is made of: gated recurrent units, long short-term memory, or the plain tanh recurrence.
+    bidirectional : bool, default=False
+        Whether each recurrent layer reads the sequence from both ends, with ``units`` for each way.
+    pooling : {"last", "max", "mean"}, default="last"
+        What becomes of the last recurrent layer's outputs: the last one, or their maximum or mean over time.
+    filters : int or sequence of int, default=()
+        Filters of each convolution over time in a branch beside the recurrent one, whose mean over time is joined to
+        it; ``()`` leaves the branch out.
+    kernel_size : int or sequence of int, default=(8, 5, 3)
+        Width of the convolutions in time steps, one for all or one per convolution.
+    hidden_layer_sizes : int or sequence of int, default=()
+        Units of each dense layer behind both branches.
+    sequence_shape : (int, int) or None, default=None
+        Timesteps and channels of the rows of a flat X, which hold the channels of the first step, then those of the
+        second, and so on. None means one channel.
+    standardize : bool, default=True
+        Whether the network scales each channel to mean zero and standard deviation one over all steps of all training
+        sequences, padding and sequences of weight zero left out.
+    activation : str, callable or sequence of them, default="relu"
+        Activation of the convolutions and then of the dense layers, one for all or one per layer: "relu", "tanh", or
+        any other of Keras's.
+    dropout : float, default=0.0
+        Fraction in [0, 1) of the inputs of each dense layer, the output layer among them, that is dropped in a training
+        step.
+    batch_normalization : bool, default=True
+        Whether each convolution and dense layer is normalised over the batch before its activation.
+    l2 : float, default=1e-4
+        Weight of the sum of squared kernel weights, recurrent ones among them, in the objective.
+    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
+        What the kernels are drawn from; biases start at zero.
+    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
+        ``optimizer__beta_1`` and the like go to its constructor.
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
+        Step size of the optimizer.
+    loss : str, class, keras.losses.Loss or callable, default="auto"
+        "auto" is "mean_squared_error". ``loss__delta`` and the like go to its constructor.
+    metrics : str, list or None, default=None
+        What ``history_`` holds beside the loss, with the rows weighted as in the loss, in units of the standard
+        deviation of y.
+    epochs : int or "auto", default="auto"
+        Passes over the rows; the most passes with ``early_stopping``. "auto" makes 1500 steps of them, but at least 20
+        and at most 500 passes.
+    batch_size : int or "auto", default="auto"
+        Rows per step. "auto" is the power of two nearest to n_samples / 16, within 16 and 128.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    early_stopping : bool, default=False
+        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
+        keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before ``early_stopping`` stops.
+    tol : float, default=1e-4
+        The least improvement of the validation loss that counts, in units of the loss of scaled targets.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the network of the last fit.
+    callbacks : list, dict, keras.callbacks.Callback or class, default=None
+        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
+        time.
+    verbose : int, default=0
+        1 shows Keras's progress bar, 2 one line per epoch.
+    **routed : dict
+        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
+        ``compile__``, ``fit__``, ``predict__``.
+
+    Attributes
+    ----------
+    model_ : keras.Sequential
+        The trained network.
+    n_outputs_ : int
+        The number of columns of y.
+    n_features_in_ : int
+        The number of columns seen in fit; only where X was flat rows.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names of type str.
+    history_ : dict of str to list of float
+        Loss and metrics of each epoch, those of validation behind ``val_``, for targets as scaled inside.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    n_iter_ : int
+        The number of epochs trained.
+    best_epoch_ : int
+        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
+    engine_ : {"compiled", "keras"}
+        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
+
+    See Also
+    --------
+    RecurrentNetClassifier : The same for classes instead of numbers.
+    KerasRegressor : For a Keras model of your own.
+    DenseNetRegressor : A network for tables.
+
+    Notes
+    -----
+    X is an array of shape (n_samples, timesteps, channels) or (n_samples, timesteps), flat rows with
+    ``sequence_shape``, or a list of arrays of shape (timesteps_i, channels) or (timesteps_i,). Sequences that end
+    before others may be padded with NaN: what the network answers is the same as without the padding. Sequences to
+    predict for may be longer or shorter than those of fit, but for flat rows.
+
+    For the losses "poisson" and "mean_absolute_percentage_error" y
+    is divided by its mean size instead of standardised, for "mean_squared_logarithmic_error" it is left as it is.
+
+    References
+    ----------
+    S. Hochreiter, J. Schmidhuber (1997), Long short-term memory, Neural Computation 9(8), section 4,
+    https://doi.org/10.1162/neco.1997.9.8.1735. K. Cho et al. (2014), Learning phrase representations using RNN
+    encoder-decoder, section 2.3, https://arxiv.org/abs/1406.1078. F. Karim et al. (2018), LSTM fully convolutional
+    networks for time series classification, section III, https://arxiv.org/abs/1709.05206: here the recurrent branch
+    reads the sequence step by step, and the mean of the convolutions is dropped out as well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skneural import RecurrentNetRegressor
+    >>> wave = np.sin(np.arange(300) / 3)
+    >>> windows = np.lib.stride_tricks.sliding_window_view(wave, 13)
+    >>> X, y = windows[:, :12], windows[:, 12]
+    >>> regressor = RecurrentNetRegressor(16, epochs=30, learning_rate=0.01, random_state=0).fit(X[:200], y[:200])
+    >>> bool(regressor.score(X[200:], y[200:]) > 0.98)
+    True
+    """
+
+    _parameter_constraints: ClassVar = _RECURRENT_CONSTRAINTS
+
+    def __init__(
+        self,
+        units: Any = (64,),
+        *,
+        cell: str = "gru",
+        bidirectional: bool = False,
+        pooling: str = "last",
+        filters: Any = (),
+        kernel_size: Any = (8, 5, 3),
+        hidden_layer_sizes: Any = (),
+        sequence_shape: Any = None,
+        standardize: bool = True,
+        activation: Any = "relu",
+        dropout: float = 0.0,
+        batch_normalization: bool = True,
+        l2: float = 1e-4,
+        kernel_initializer: Any = "glorot_uniform",
+        optimizer: Any = "adam",
+        learning_rate: Any = 1e-3,
+        loss: Any = "auto",
+        metrics: Any = None,
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        shuffle: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        **routed: Any,
+    ) -> None:
+        self.units = units
+        self.cell = cell
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.sequence_shape = sequence_shape
+        self.standardize = standardize
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+        self.l2 = l2
+        self.kernel_initializer = kernel_initializer
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.loss = loss
+        self.metrics = metrics
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._store_further(routed)
