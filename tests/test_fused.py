@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -230,10 +231,50 @@ def test_joblib_knows_the_backend_by_name():
         np.testing.assert_allclose(cross_val_score(clone(NETWORK), X, Y), alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("max_models", [0, 1.5, "many"])
-def test_max_models_must_be_a_count(max_models):
-    with pytest.raises(ValueError, match="max_models must be an int in the range"), skneural.fused_training(max_models):
+@pytest.mark.parametrize("name", ["max_models", "max_bytes"])
+@pytest.mark.parametrize("value", [0, 1.5, "many", True])
+def test_limits_must_be_counts(name, value):
+    expected = re.escape(f"{name} must be an int in the range [1, inf). Got {value!r} instead.")
+    with pytest.raises(ValueError, match=expected), skneural.fused_training(**{name: value}):
         pass
+
+
+def test_a_budget_of_memory_cuts_what_is_trained_together(lanes):
+    """Sixteen networks that wait with 150 rows each, where the budget has room for the rows of four."""
+    grid = {"random_state": list(range(4)), "learning_rate": [1e-3, 1e-2]}
+    with skneural.fused_training():
+        unbounded = GridSearchCV(clone(NETWORK), grid, cv=2, refit=False).fit(X, Y)
+    widest = max(lanes)
+    lanes.clear()
+    n_bytes = 75 * 4 * (8 + 4)
+    with skneural.fused_training(max_bytes=4 * n_bytes):
+        bounded = GridSearchCV(clone(NETWORK), grid, cv=2, refit=False).fit(X, Y)
+    assert widest > 2
+    assert max(lanes, default=1) <= 2
+    for name in ("mean_test_score", "std_test_score"):
+        np.testing.assert_allclose(bounded.cv_results_[name], unbounded.cv_results_[name], atol=1e-6)
+
+
+def test_verbose_shows_networks_and_epochs_and_nothing_else_prints(way, capfd):
+    with skneural.fused_training():
+        cross_val_score(clone(NETWORK), X, Y, cv=3)
+    assert "networks" not in capfd.readouterr().err
+    with skneural.fused_training(verbose=1):
+        cross_val_score(clone(NETWORK), X, Y, cv=3)
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert re.search(r"networks 3/3 .* epochs 12/12 .*left", printed.err)
+
+
+def test_networks_that_stop_early_or_go_through_keras_are_counted_to_their_end(capfd):
+    stopping = clone(NETWORK).set_params(early_stopping=True, epochs=200, n_iter_no_change=1, learning_rate=0.1)
+    eager = clone(NETWORK).set_params(compile__run_eagerly=True, epochs=2)
+    with skneural.fused_training(verbose=1):
+        cross_val_score(stopping, X, Y, cv=3)
+        cross_val_score(eager, X, Y, cv=2)
+    done, known = re.findall(r"epochs (\d+)/(\d+)", capfd.readouterr().err)[-1]
+    assert done == known
+    assert 4 < int(done) < 600
 
 
 INTERRUPTED = """

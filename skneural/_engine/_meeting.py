@@ -69,6 +69,28 @@ def set_aside(n_bytes: int) -> Iterator[None]:
         yield
 
 
+class _Slots:
+    """As many slots as tasks may compute at once. Who comes back for one goes first, since it holds memory already."""
+
+    def __init__(self, n_slots: int) -> None:
+        self._n_free = n_slots
+        self._n_coming_back = 0
+        self._changed = threading.Condition()
+
+    def acquire(self, *, is_new: bool = False) -> None:
+        with self._changed:
+            self._n_coming_back += not is_new
+            self._changed.wait_for(lambda: self._n_free > 0 and not (is_new and self._n_coming_back))
+            self._n_coming_back -= not is_new
+            self._n_free -= 1
+            self._changed.notify_all()
+
+    def release(self) -> None:
+        with self._changed:
+            self._n_free += 1
+            self._changed.notify_all()
+
+
 class Meeting:
     """Lets tasks wait for each other and trains together what they bring.
 
@@ -101,7 +123,7 @@ class Meeting:
         self._is_leading = False
         self._n_bytes_lent = 0
         # As many tasks compute at once as there are processors, however many threads there are.
-        self._slots = threading.Semaphore(n_slots or os.cpu_count() or 1)
+        self._slots = _Slots(n_slots or os.cpu_count() or 1)
 
     # --- tasks --------------------------------------------------------------------------------------------------
 
@@ -115,7 +137,7 @@ class Meeting:
     def running(self, task: Task) -> Iterator[None]:
         """Run a registered task in this thread; it ends with the block."""
         _threads.task = task
-        self._slots.acquire()
+        self._slots.acquire(is_new=True)
         try:
             yield
         finally:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from skneural._engine._meeting import Meeting, MeetingCancelledError, current_task
+from skneural._engine._meeting import Meeting, MeetingCancelledError, current_task, set_aside
 
 TIMEOUT = 20.0
 
@@ -122,19 +122,75 @@ def test_cancelled_tasks_raise_and_the_others_go_on():
     assert batches == []
 
 
+def test_items_are_trained_before_all_have_come_when_they_hold_the_memory_there_is():
+    batches, held, most = [], [0], [0]
+    lock = threading.Lock()
+
+    def train(items, should_stop):
+        batches.append(len(items))
+        time.sleep(0.01)
+        return [item**2 for item in items]
+
+    def body(item):
+        def run():
+            with lock:
+                held[0] += 1
+                most[0] = max(most[0], held[0])
+            try:
+                return current_task().train(item, n_bytes=10)
+            finally:
+                with lock:
+                    held[0] -= 1
+
+        return run
+
+    meeting = Meeting(train, n_slots=2, max_bytes=40)
+    outcomes, threads = run_tasks(meeting, [body(item) for item in range(50)])
+    join(threads)
+    assert outcomes == [item**2 for item in range(50)]
+    assert sum(batches) == 50
+    assert len(batches) >= 8
+    # What is in training, what waits, and the tasks on their way from and to a slot.
+    assert most[0] <= 4 + 4 + 2 * 2 + 4
+
+
+def test_a_slot_is_lent_while_memory_allows_for_it():
+    meeting = Meeting(squares([]), n_slots=1, max_bytes=15)
+    order = []
+
+    def lender(n_bytes, name):
+        def body():
+            with set_aside(n_bytes):
+                time.sleep(0.2)
+                order.append(name)
+
+        return body
+
+    _, threads = run_tasks(meeting, [lender(10, "small"), lambda: order.append("other")])
+    join(threads)
+    assert order == ["other", "small"]
+    order.clear()
+    _, threads = run_tasks(meeting, [lender(20, "large"), lambda: (time.sleep(0.05), order.append("other"))])
+    join(threads)
+    assert sorted(order) == ["large", "other"]
+    assert meeting._n_bytes_lent == 0
+
+
+@pytest.mark.parametrize("max_bytes", [10**9, 30, 1])
 @pytest.mark.parametrize("seed", range(8))
-def test_random_delays_failures_and_nesting_never_hang(seed):
+def test_random_delays_failures_and_nesting_never_hang(seed, max_bytes):
     generator = random.Random(seed)
-    meeting = Meeting(squares([]), n_slots=2)
+    meeting = Meeting(squares([]), n_slots=2, max_bytes=max_bytes)
 
     def leaf(delay, item, fails):
         def body():
             time.sleep(delay)
             if fails:
                 raise ValueError(item)
-            first = current_task().train(item)
-            time.sleep(delay / 2)
-            return first, current_task().train(item + 1)
+            first = current_task().train(item, n_bytes=10)
+            with set_aside(n_bytes=10):
+                time.sleep(delay / 2)
+            return first, current_task().train(item + 1, n_bytes=20)
 
         return body
 
