@@ -23,13 +23,14 @@ _logger = logging.getLogger("skneural")
 Outcome = Any
 
 
-# Measured on 2 cores (benchmarks/fused.py --rule). Two threads that run the program of one network each are as fast as
-# two stacks, but for small networks: with 64-10-10 in batches of 32, a stack of 16 saves a third of each step, with
-# 64-100-10 a tenth, beyond that nothing. Against that stands what it takes to compile the program of the stack.
+# Measured on 2 cores (benchmarks/fused.py --rule). Two threads that run the program of one network each, many epochs a
+# call, are nearly as fast as two stacks: with 64-10-10, 64-30-10 and 64-100-10 in batches of 32, stacks of 16 save 2.6,
+# 2.8 and 2.5 us of a network's step, of 14, 17 and 28; larger networks lose. Against that stands what it takes to trace
+# and compile the program of the stack.
 MAX_PRODUCTS = 300_000
 MAX_SLOTS = 16
-SAVED_PER_STEP = 10e-6
-COMPILE_SECONDS = 2.0
+SAVED_PER_STEP = 2.5e-6
+COMPILE_SECONDS = 1.5
 
 
 def may_be_stacked(job: Job, max_models: int) -> bool:
