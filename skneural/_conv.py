@@ -204,7 +204,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         "sigmoid", "tanh", or any other of Keras's.
     dropout : float, default=0.25
         Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
-    batch_normalization : bool, default=True
+    batch_normalization : bool, default=False
         Whether each convolution and hidden layer is normalised over the batch before its activation.
     l2 : float, default=0.0
         Weight of the sum of squared kernel weights in the objective.
@@ -327,7 +327,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         horizontal_flip: bool = False,
         activation: Any = "relu",
         dropout: float = 0.25,
-        batch_normalization: bool = True,
+        batch_normalization: bool = False,
         l2: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
@@ -428,7 +428,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         "sigmoid", "tanh", or any other of Keras's.
     dropout : float, default=0.25
         Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
-    batch_normalization : bool, default=True
+    batch_normalization : bool, default=False
         Whether each convolution and hidden layer is normalised over the batch before its activation.
     l2 : float, default=0.0
         Weight of the sum of squared kernel weights in the objective.
@@ -545,7 +545,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         horizontal_flip: bool = False,
         activation: Any = "relu",
         dropout: float = 0.25,
-        batch_normalization: bool = True,
+        batch_normalization: bool = False,
         l2: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
