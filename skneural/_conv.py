@@ -175,7 +175,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
         (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
         of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
-    filters : int or sequence of int, default=(32, 64)
+    filters : int or sequence of int, default=(16, 32, 64)
         Filters of the convolutions in each block.
     kernel_size : int or sequence of int, default=3
         Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
@@ -314,7 +314,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         self,
         image_shape: Any = None,
         *,
-        filters: Any = (32, 64),
+        filters: Any = (16, 32, 64),
         kernel_size: Any = 3,
         convolutions_per_block: int = 1,
         pooling: str | None = "max",
@@ -399,7 +399,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
         (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
         of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
-    filters : int or sequence of int, default=(32, 64)
+    filters : int or sequence of int, default=(16, 32, 64)
         Filters of the convolutions in each block.
     kernel_size : int or sequence of int, default=3
         Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
@@ -532,7 +532,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         self,
         image_shape: Any = None,
         *,
-        filters: Any = (32, 64),
+        filters: Any = (16, 32, 64),
         kernel_size: Any = 3,
         convolutions_per_block: int = 1,
         pooling: str | None = "max",
