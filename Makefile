@@ -10,10 +10,11 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 # Without its compiled files, each import of TensorFlow takes several seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help digits introduction test lint lock venv fresh-venv empty-venv clean
+.PHONY: help digits handwritten introduction test lint lock venv fresh-venv empty-venv clean
 
 help:
 	@echo "make digits         search over networks for handwritten digits, with a report and figures"
+	@echo "make handwritten    a convolutional network reads digits (ARGS='--csv FILE' for a table of pixels)"
 	@echo "make introduction   an introduction to Keras in nine steps (ARGS='--csv FILE' for another table)"
 	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
 	@echo "make lint           format, lint, types, import contracts, spelling"
@@ -22,6 +23,9 @@ help:
 
 digits: venv
 	@$(VENV_PYTHON) examples/digits_search.py $(ARGS)
+
+handwritten: venv
+	@$(VENV_PYTHON) examples/handwritten_digits.py $(ARGS)
 
 introduction: venv
 	@$(VENV_PYTHON) examples/keras_introduction.py $(ARGS)

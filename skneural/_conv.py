@@ -175,7 +175,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
         (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
         of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
-    filters : int or sequence of int, default=(32, 64)
+    filters : int or sequence of int, default=(16, 32, 64)
         Filters of the convolutions in each block.
     kernel_size : int or sequence of int, default=3
         Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
@@ -204,7 +204,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         "sigmoid", "tanh", or any other of Keras's.
     dropout : float, default=0.25
         Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
-    batch_normalization : bool, default=True
+    batch_normalization : bool, default=False
         Whether each convolution and hidden layer is normalised over the batch before its activation.
     l2 : float, default=0.0
         Weight of the sum of squared kernel weights in the objective.
@@ -314,7 +314,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         self,
         image_shape: Any = None,
         *,
-        filters: Any = (32, 64),
+        filters: Any = (16, 32, 64),
         kernel_size: Any = 3,
         convolutions_per_block: int = 1,
         pooling: str | None = "max",
@@ -327,7 +327,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         horizontal_flip: bool = False,
         activation: Any = "relu",
         dropout: float = 0.25,
-        batch_normalization: bool = True,
+        batch_normalization: bool = False,
         l2: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
@@ -399,7 +399,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
         (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
         of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
-    filters : int or sequence of int, default=(32, 64)
+    filters : int or sequence of int, default=(16, 32, 64)
         Filters of the convolutions in each block.
     kernel_size : int or sequence of int, default=3
         Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
@@ -428,7 +428,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         "sigmoid", "tanh", or any other of Keras's.
     dropout : float, default=0.25
         Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
-    batch_normalization : bool, default=True
+    batch_normalization : bool, default=False
         Whether each convolution and hidden layer is normalised over the batch before its activation.
     l2 : float, default=0.0
         Weight of the sum of squared kernel weights in the objective.
@@ -532,7 +532,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         self,
         image_shape: Any = None,
         *,
-        filters: Any = (32, 64),
+        filters: Any = (16, 32, 64),
         kernel_size: Any = 3,
         convolutions_per_block: int = 1,
         pooling: str | None = "max",
@@ -545,7 +545,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         horizontal_flip: bool = False,
         activation: Any = "relu",
         dropout: float = 0.25,
-        batch_normalization: bool = True,
+        batch_normalization: bool = False,
         l2: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
 from ._compiling import (
@@ -177,13 +179,23 @@ class FamilyEstimator(NeuralEstimator):
         return listed
 
     def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
-        rows = super()._validate(_as_rows(type(self).__name__, X), y, sample_weight, reset=reset)
-        if not reset and rows.X.ndim > 2 and rows.X.shape[1:] != self.X_shape_[1:]:
+        self._check_rows(X, is_first=reset)
+        return super()._validate(X, y, sample_weight, reset=reset)
+
+    def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+        check_is_fitted(self)
+        self._check_rows(X, is_first=False)
+        return super()._predict_raw(X, **kwargs)
+
+    def _check_rows(self, X: Any, *, is_first: bool) -> None:
+        """Raise for rows of more than one dimension that differ in shape, from each other or from those of fit."""
+        owner = type(self).__name__
+        _check_one_shape(owner, X)
+        shape = X.shape if hasattr(X, "shape") else np.shape(X)
+        if not is_first and max(len(shape), len(self.X_shape_)) > 2 and shape[1:] != self.X_shape_[1:]:
             raise ValueError(
-                f"X has rows of shape {rows.X.shape[1:]}, but {type(self).__name__} was fitted with rows of shape "
-                f"{self.X_shape_[1:]}."
+                f"X has rows of shape {shape[1:]}, but {owner} was fitted with rows of shape {self.X_shape_[1:]}."
             )
-        return rows
 
     # --- the network --------------------------------------------------------------------------------------------
 
@@ -269,17 +281,15 @@ class FamilyEstimator(NeuralEstimator):
         return auto_batch_size(n_rows)
 
 
-def _as_rows(owner: str, X: Any) -> Any:
-    """Return X, or raise for a list of arrays that do not all have one shape."""
-    if isinstance(X, list | tuple) and any(np.ndim(row) > 1 for row in X):
-        shapes = [np.shape(row) for row in X]
-        for position, shape in enumerate(shapes):
-            if shape != shapes[0]:
-                raise ValueError(
-                    f"The rows in X of {owner} must all have one shape. Got {shapes[0]} in row 0 and {shape} in row "
-                    f"{position}."
-                )
-    return X
+def _check_one_shape(owner: str, X: Any) -> None:
+    """Raise for a list of arrays that do not all have one shape."""
+    shapes = [row.shape for row in X if hasattr(row, "shape")] if isinstance(X, list | tuple) else []
+    for position, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ValueError(
+                f"The rows in X of {owner} must all have one shape. Got {shapes[0]} in row 0 and {shape} in row "
+                f"{position}."
+            )
 
 
 def auto_batch_size(n_rows: int) -> int:

@@ -82,6 +82,27 @@ def test_introduction_reads_mnist(tmp_path):
     assert float(accuracy[1]) > 85
 
 
+@pytest.mark.slow
+def test_handwritten_digits_are_read_and_drawn(tmp_path):
+    printed = run_example("handwritten_digits.py", "--epochs", 3, "--output", tmp_path)
+    assert printed_figures(printed, tmp_path) == ["confusion_matrix.png", "misread.png", "filters.png"]
+    assert "1797 images of 8 x 8 pixels, 10 labels" in printed
+    assert len(re.findall(r"^ +\d( +[01]\.\d{3}){3} +\d+$", printed, re.M)) == 10
+    assert re.search(r"^\d+ of 450 test images are misread\.$", printed, re.M)
+
+
+@pytest.mark.slow
+def test_handwritten_digits_takes_a_table_of_other_images(tmp_path):
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(random.integers(0, 256, size=(80, 8 * 9)), columns=[f"pixel{i}" for i in range(72)])
+    table.insert(0, "letter", np.resize(["a", "b"], 80))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    arguments = ("--csv", tmp_path / "table.csv", "--image-shape", 8, 9, "--epochs", 2, "--output", tmp_path)
+    printed = run_example("handwritten_digits.py", *arguments)
+    assert printed_figures(printed, tmp_path) == ["confusion_matrix.png", "misread.png", "filters.png"]
+    assert "80 images of 8 x 9 pixels, 2 labels" in printed
+
+
 def test_first_example_of_the_readme_runs(capsys):
     names: dict[str, object] = {}
     exec(README_CODE[0], names)

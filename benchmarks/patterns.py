@@ -1,0 +1,209 @@
+"""How well and how fast the networks for images learn, beside scikeras and Keras with the same layers.
+
+Each measurement runs in a process of its own, one after the other. ``--data FOLDER`` names a folder with ``mnist.npz``
+(arrays X_train, y_train, X_test, y_test of pixels from 0 to 255) and ``mnist_1000.csv`` (a column of labels, then
+pixels); measurements that want them are left out without it, and the table says so.
+Run: python benchmarks/patterns.py [--data FOLDER] [--only NAME ...] [--kernels]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import cross_val_score
+
+SMALL = {"filters": (16, 32), "hidden": 64, "batch_size": 32, "epochs": 10}
+LARGE = {"filters": (16, 32), "hidden": 64, "batch_size": 256, "epochs": 1}
+
+
+# --- data and networks ----------------------------------------------------------------------------------------------
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    X, y = load_digits(return_X_y=True)
+    return (X / 16).astype(np.float32).reshape(-1, 8, 8, 1), y
+
+
+def large() -> tuple[np.ndarray, np.ndarray]:
+    """Images of MNIST's shape: the time does not depend on what is in them."""
+    rng = np.random.default_rng(0)
+    return rng.random((60_000, 28, 28, 1), dtype=np.float32), rng.integers(0, 10, 60_000)
+
+
+def ours(filters: tuple[int, ...], hidden: int, batch_size: int, epochs: int) -> Any:
+    from skneural import ConvNetClassifier
+
+    plain = {"augmentation": False, "dropout": 0.0, "batch_normalization": False, "learning_rate_schedule": "constant"}
+    return ConvNetClassifier(
+        filters=filters, hidden_layer_sizes=hidden, batch_size=batch_size, epochs=epochs, random_state=0, **plain
+    )
+
+
+def build(filters: tuple[int, ...], hidden: int, row_shape: tuple[int, ...]) -> Any:
+    import keras
+
+    network = keras.Sequential([keras.Input(row_shape)])
+    for size in filters:
+        network.add(keras.layers.Conv2D(size, 3, padding="same", activation="relu"))
+        network.add(keras.layers.MaxPooling2D(2))
+    network.add(keras.layers.Flatten())
+    network.add(keras.layers.Dense(hidden, activation="relu"))
+    network.add(keras.layers.Dense(10, activation="softmax"))
+    return network
+
+
+def scikeras(filters: tuple[int, ...], hidden: int, batch_size: int, epochs: int) -> Any:
+    from scikeras.wrappers import KerasClassifier
+
+    def model(meta: dict[str, Any]) -> Any:
+        return build(filters, hidden, meta["X_shape_"][1:])
+
+    loss = "sparse_categorical_crossentropy"
+    return KerasClassifier(model, loss=loss, optimizer="adam", batch_size=batch_size, epochs=epochs, verbose=0)
+
+
+# --- measurements ---------------------------------------------------------------------------------------------------
+
+
+def fit_seconds(
+    make: Callable[..., Any], data: Callable[[], Any], sizes: dict[str, Any], n_fits: int
+) -> dict[str, float]:
+    """Seconds of the first fit of the process, and the median of the later ones."""
+    X, y = data()
+    seconds = []
+    for _ in range(1 + n_fits):
+        started = time.perf_counter()
+        make(**sizes).fit(X, y)
+        seconds.append(time.perf_counter() - started)
+    return {"first, s": seconds[0], "later, s": statistics.median(seconds[1:])}
+
+
+def keras_seconds(jit_compile: Any) -> dict[str, float]:
+    """Seconds of an epoch of Keras's own fit, after one batch that traces."""
+    X, y = large()
+    network = build(LARGE["filters"], LARGE["hidden"], X.shape[1:])
+    network.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
+    size = LARGE["batch_size"]
+    network.fit(X[:size], y[:size], batch_size=size, verbose=0)
+    started = time.perf_counter()
+    network.fit(X, y, batch_size=size, epochs=LARGE["epochs"], verbose=0)
+    return {"later, s": time.perf_counter() - started}
+
+
+def cross_validated_digits() -> dict[str, float]:
+    from skneural import ConvNetClassifier
+
+    X, y = load_digits(return_X_y=True)
+    scores = cross_val_score(ConvNetClassifier(random_state=0), X, y, cv=5)
+    return {"accuracy": float(scores.mean()), "CPU, s": time.process_time()}
+
+
+def mnist_accuracy(folder: str, *, is_small: bool) -> dict[str, float]:
+    from skneural import ConvNetClassifier
+
+    with np.load(Path(folder) / "mnist.npz") as arrays:
+        X, y, X_test, y_test = (arrays[name] for name in ("X_train", "y_train", "X_test", "y_test"))
+    if is_small:
+        table = np.loadtxt(Path(folder) / "mnist_1000.csv", delimiter=",", skiprows=1, dtype=np.int64)
+        X, y, X_test = table[:, 1:], table[:, 0], X_test.reshape(len(X_test), -1)
+    started = time.process_time()
+    network = ConvNetClassifier(random_state=0).fit(X, y)
+    seconds = time.process_time() - started
+    return {"accuracy": network.score(X_test, y_test), "CPU, s": seconds}
+
+
+MEASUREMENTS: dict[str, Callable[[str], dict[str, float]]] = {
+    "digits, skneural": lambda _: fit_seconds(ours, digits, SMALL, n_fits=3),
+    "digits, scikeras": lambda _: fit_seconds(scikeras, digits, SMALL, n_fits=3),
+    "60,000 images, skneural": lambda _: fit_seconds(ours, large, LARGE, n_fits=1),
+    "60,000 images, Keras": lambda _: keras_seconds("auto"),
+    "60,000 images, Keras without XLA": lambda _: keras_seconds(False),
+    "accuracy on digits, 5 folds": lambda _: cross_validated_digits(),
+    "accuracy on MNIST, 1000 rows": lambda folder: mnist_accuracy(folder, is_small=True),
+    "accuracy on MNIST, 60,000 rows": lambda folder: mnist_accuracy(folder, is_small=False),
+}
+
+
+# --- which kernels --------------------------------------------------------------------------------------------------
+
+
+def compare_kernels() -> None:
+    """Print the time of a training step by XLA and by TensorFlow's own kernels."""
+    import keras
+
+    from skneural._engine import Data, Network, Settings, fit
+    from skneural._engine import _template as template
+
+    print("| pixels | filters | batch | XLA, ms | TensorFlow, ms |\n|---|---|---:|---:|---:|")
+    for side, filters, size in ((8, (32,), 32), (8, (32, 64), 32), (28, (16,), 32), (28, (32, 64), 32)):
+        rng = np.random.default_rng(0)
+        data = Data(rng.random((512, side, side, 1), dtype=np.float32), rng.integers(0, 10, 512))
+        row = []
+        for uses_xla in (True, False):
+            template.suits_xla = lambda model, answer=uses_xla: answer
+            model = build(filters, 64, (side, side, 1))
+            # Another constant makes another architecture, so that no kept program is found.
+            optimizer = keras.optimizers.Adam(beta_1=0.9 + 0.001 * uses_xla)
+            model.compile(optimizer, "sparse_categorical_crossentropy")
+            network = Network.from_model(model)
+            settings = Settings(epochs=1, batch_size=size, seed=0)
+            fit(network, data, None, settings)
+            started = time.perf_counter()
+            fit(network, data, None, settings)
+            row.append(f"{(time.perf_counter() - started) / (512 / size) * 1e3:.1f}")
+        print(f"| {side} x {side} | {filters} | {size} | {' | '.join(row)} |", flush=True)
+
+
+# --- running and reporting ------------------------------------------------------------------------------------------
+
+
+def measured_apart(name: str, folder: str | None) -> dict[str, float] | str:
+    """Run a measurement in a process of its own."""
+    if "MNIST" in name and folder is None:
+        return "left out: needs --data"
+    command = [sys.executable, __file__, "--one", name, "--data", folder or "."]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        return f"failed: {[*finished.stderr.strip().splitlines(), ''][-1][:100]}"
+    result: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder with mnist.npz and mnist_1000.csv")
+    parser.add_argument("--only", nargs="+", default=list(MEASUREMENTS), choices=MEASUREMENTS, metavar="NAME")
+    parser.add_argument("--kernels", action="store_true", help="only compare XLA with TensorFlow's own kernels")
+    parser.add_argument("--one", choices=MEASUREMENTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.kernels:
+        compare_kernels()
+    elif options.one:
+        print(json.dumps(MEASUREMENTS[options.one](options.data)))
+    else:
+        columns = ("first, s", "later, s", "accuracy", "CPU, s")
+        print(f"| measurement | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+        for name in options.only:
+            result = measured_apart(name, options.data)
+            if isinstance(result, str):
+                print(f"| {name} | {result} |" + " |" * (len(columns) - 1))
+                continue
+            cells = [f"{result[column]:.4g}" if column in result else "" for column in columns]
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
