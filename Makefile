@@ -10,12 +10,13 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 # Without its compiled files, each import of TensorFlow takes several seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help digits handwritten introduction test lint lock venv fresh-venv empty-venv clean
+.PHONY: help digits handwritten introduction sequences test lint lock venv fresh-venv empty-venv clean
 
 help:
 	@echo "make digits         search over networks for handwritten digits, with a report and figures"
 	@echo "make handwritten    a convolutional network reads digits (ARGS='--csv FILE' for a table of pixels)"
 	@echo "make introduction   an introduction to Keras in nine steps (ARGS='--csv FILE' for another table)"
+	@echo "make sequences      sequences classified, and what the network thought at each step"
 	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
 	@echo "make lint           format, lint, types, import contracts, spelling"
 	@echo "make lock           resolve requirements.lock anew (ARGS=--upgrade for the newest versions)"
@@ -29,6 +30,9 @@ handwritten: venv
 
 introduction: venv
 	@$(VENV_PYTHON) examples/keras_introduction.py $(ARGS)
+
+sequences: venv
+	@$(VENV_PYTHON) examples/sequences.py $(ARGS)
 
 test: venv
 	$(VENV_PYTHON) -m pytest -n 2 $(ARGS)

@@ -64,7 +64,7 @@ def _dense(
     return keras.layers.Dense(
         size,
         activation=activation,
-        kernel_initializer=layer_initializer(architecture.kernel_initializer, position),
+        kernel_initializer=seeded_initializer(architecture.kernel_initializer, position),
         kernel_regularizer=keras.regularizers.L2(architecture.l2) if architecture.l2 > 0 else None,
     )
 
@@ -79,7 +79,7 @@ def _activation_layer(activation: Any) -> keras.layers.Layer:
     return keras.layers.Activation(activation)
 
 
-def layer_initializer(initializer: Any, position: int) -> Any:
+def seeded_initializer(initializer: Any, position: int) -> Any:
     """Give each layer an initializer with a seed of its own: with one seed, equal shapes would start equal."""
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ._architectures import layer_initializer
+from ._architectures import seeded_initializer
 from ._augmentation import RandomAffine, Standardization
 
 STANDARDIZATION = "standardization"
@@ -82,7 +82,7 @@ class _WeightedLayers:
         architecture = self._architecture
         self._n_made += 1
         return {
-            "kernel_initializer": layer_initializer(architecture.kernel_initializer, self._n_made - 1),
+            "kernel_initializer": seeded_initializer(architecture.kernel_initializer, self._n_made - 1),
             "kernel_regularizer": keras.regularizers.L2(architecture.l2) if architecture.l2 > 0 else None,
         }
 

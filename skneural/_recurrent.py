@@ -84,7 +84,7 @@ class _RecurrentNet(FamilyEstimator):
         sizes = check_sizes(type(self).__name__, "kernel_size", self.kernel_size)
         if isinstance(self.kernel_size, Integral):
             return sizes * n_convolutions
-        if n_convolutions and len(sizes) != n_convolutions:
+        if len(sizes) < n_convolutions:
             raise ValueError(
                 f"The 'kernel_size' parameter of {type(self).__name__} must be one width, or one per convolution. "
                 f"Got {len(sizes)} for {n_convolutions} convolutions."
@@ -159,7 +159,7 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
 
     Parameters
     ----------
-    units : int or sequence of int, default=(64,)
+    units : int or sequence of int, default=(32,)
         Units of each recurrent layer; ``()`` leaves them out.
     cell : {"gru", "lstm", "simple"}, default="gru"
         What a recurrent layer is made of: gated recurrent units, long short-term memory, or the plain tanh recurrence.
@@ -167,11 +167,11 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         Whether each recurrent layer reads the sequence from both ends, with ``units`` for each way.
     pooling : {"last", "max", "mean"}, default="last"
         What becomes of the last recurrent layer's outputs: the last one, or their maximum or mean over time.
-    filters : int or sequence of int, default=(64, 128, 64)
+    filters : int or sequence of int, default=(32, 64, 32)
         Filters of each convolution over time in a branch beside the recurrent one, whose mean over time is joined to
         it; ``()`` leaves the branch out.
     kernel_size : int or sequence of int, default=(8, 5, 3)
-        Width of the convolutions in time steps, one for all or one per convolution.
+        Width of the convolutions in time steps, one for all or one per convolution; further ones are ignored.
     hidden_layer_sizes : int or sequence of int, default=()
         Units of each dense layer behind both branches.
     sequence_shape : (int, int) or None, default=None
@@ -196,6 +196,9 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         ``optimizer__beta_1`` and the like go to its constructor.
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
         Step size of the optimizer.
+    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
+        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
+        ``partial_fit`` ignores it.
     loss : str, class, keras.losses.Loss or callable, default="auto"
         "auto" is the cross-entropy that fits y. ``loss__label_smoothing`` and the like go to its constructor.
     metrics : str, list or None, default="accuracy"
@@ -296,12 +299,12 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
 
     def __init__(
         self,
-        units: Any = (64,),
+        units: Any = (32,),
         *,
         cell: str = "gru",
         bidirectional: bool = False,
         pooling: str = "last",
-        filters: Any = (64, 128, 64),
+        filters: Any = (32, 64, 32),
         kernel_size: Any = (8, 5, 3),
         hidden_layer_sizes: Any = (),
         sequence_shape: Any = None,
@@ -313,6 +316,7 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
         learning_rate: Any = 1e-3,
+        learning_rate_schedule: str = "cosine",
         loss: Any = "auto",
         metrics: Any = "accuracy",
         epochs: int | str = "auto",
@@ -345,6 +349,7 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         self.kernel_initializer = kernel_initializer
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.loss = loss
         self.metrics = metrics
         self.epochs = epochs
@@ -371,7 +376,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
 
     Parameters
     ----------
-    units : int or sequence of int, default=(64,)
+    units : int or sequence of int, default=(32,)
         Units of each recurrent layer; ``()`` leaves them out.
     cell : {"gru", "lstm", "simple"}, default="gru"
         What a recurrent layer is made of: gated recurrent units, long short-term memory, or the plain tanh recurrence.
@@ -383,7 +388,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         Filters of each convolution over time in a branch beside the recurrent one, whose mean over time is joined to
         it; ``()`` leaves the branch out.
     kernel_size : int or sequence of int, default=(8, 5, 3)
-        Width of the convolutions in time steps, one for all or one per convolution.
+        Width of the convolutions in time steps, one for all or one per convolution; further ones are ignored.
     hidden_layer_sizes : int or sequence of int, default=()
         Units of each dense layer behind both branches.
     sequence_shape : (int, int) or None, default=None
@@ -406,8 +411,11 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         What the kernels are drawn from; biases start at zero.
     optimizer : str, class or keras.optimizers.Optimizer, default="adam"
         ``optimizer__beta_1`` and the like go to its constructor.
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=5e-3
         Step size of the optimizer.
+    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
+        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
+        ``partial_fit`` ignores it.
     loss : str, class, keras.losses.Loss or callable, default="auto"
         "auto" is "mean_squared_error". ``loss__delta`` and the like go to its constructor.
     metrics : str, list or None, default=None
@@ -503,7 +511,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
 
     def __init__(
         self,
-        units: Any = (64,),
+        units: Any = (32,),
         *,
         cell: str = "gru",
         bidirectional: bool = False,
@@ -519,7 +527,8 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         l2: float = 1e-4,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
-        learning_rate: Any = 1e-3,
+        learning_rate: Any = 5e-3,
+        learning_rate_schedule: str = "cosine",
         loss: Any = "auto",
         metrics: Any = None,
         epochs: int | str = "auto",
@@ -551,6 +560,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         self.kernel_initializer = kernel_initializer
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
         self.loss = loss
         self.metrics = metrics
         self.epochs = epochs

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from ._architectures import layer_initializer
+from ._architectures import seeded_initializer
 from ._sequence_layers import MaskedConv1D, PoolOverTime, SequenceScaling, SideBySide
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "simple": keras.layers.SimpleRNN}
@@ -71,7 +71,7 @@ def _recurrent_branch(architecture: RecurrentArchitecture) -> list[keras.layers.
         layer = CELLS[architecture.cell](
             units,
             return_sequences=not is_last or architecture.pooling != "last",
-            kernel_initializer=layer_initializer(architecture.kernel_initializer, position),
+            kernel_initializer=seeded_initializer(architecture.kernel_initializer, position),
             kernel_regularizer=_penalty(architecture),
             recurrent_regularizer=_penalty(architecture),
             **keywords,
@@ -89,7 +89,7 @@ def _convolutional_branch(architecture: RecurrentArchitecture) -> list[keras.lay
         convolution = MaskedConv1D(
             filters,
             width,
-            kernel_initializer=layer_initializer(architecture.kernel_initializer, len(architecture.units) + position),
+            kernel_initializer=seeded_initializer(architecture.kernel_initializer, len(architecture.units) + position),
             kernel_regularizer=_penalty(architecture),
         )
         layers += [convolution, *_normalized_activation(architecture, position)]
@@ -126,7 +126,7 @@ def _dense(architecture: RecurrentArchitecture, position: int, size: int, activa
     return keras.layers.Dense(
         size,
         activation=activation,
-        kernel_initializer=layer_initializer(architecture.kernel_initializer, n_before + position),
+        kernel_initializer=seeded_initializer(architecture.kernel_initializer, n_before + position),
         kernel_regularizer=_penalty(architecture),
     )
 

@@ -49,6 +49,15 @@ def test_digits_search_reports_the_best_network(tmp_path):
 
 
 @pytest.mark.slow
+def test_sequences_are_classified_and_the_thoughts_drawn(tmp_path):
+    printed = run_example("sequences.py", "--output", tmp_path)
+    assert printed_figures(printed, tmp_path) == ["thoughts.png"]
+    accuracy = re.search(r"Of 100 other signals it names (\d+\.\d)% right", printed)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 90
+
+
+@pytest.mark.slow
 def test_introduction_walks_nine_steps(tmp_path):
     printed = run_example("keras_introduction.py", "--epochs", 3, "--output", tmp_path)
     assert printed_figures(printed, tmp_path) == ["images.png", "network.png", "training_curves.png"]
