@@ -1,7 +1,7 @@
 """Classify sequences, and draw what a recurrent network thought at each step of some of them.
 
-Run it with ``make sequences``. The script makes noisy signals of unequal length that begin alike: all of them rise, then
-some fall back, some stay up and some swing. Only what comes later tells them apart, and the figure shows when the
+Run it with ``make sequences``. The script makes noisy signals of unequal length that begin alike: all of them rise,
+then some fall back, some stay up and some swing. Only what comes later tells them apart, and the figure shows when the
 network has seen enough.
 """
 

@@ -12,8 +12,6 @@ from typing import Any, ClassVar, cast
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
 from ._compiling import (
@@ -178,14 +176,9 @@ class FamilyEstimator(NeuralEstimator):
             check_activation(owner, single)
         return listed
 
-    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Any:
+    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
         self._check_rows(X, is_first=reset)
-        return super()._validate(X, y, sample_weight, reset=reset)
-
-    def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
-        check_is_fitted(self)
-        self._check_rows(X, is_first=False)
-        return super()._predict_raw(X, **kwargs)
+        return super()._validate_rows(X, reset=reset)
 
     def _check_rows(self, X: Any, *, is_first: bool) -> None:
         """Raise for rows of more than one dimension that differ in shape, from each other or from those of fit."""

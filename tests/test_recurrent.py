@@ -290,14 +290,14 @@ ERRORS = {
     "four axes": (
         {},
         np.ones((2, 3, 4, 5)),
-        "X of RecurrentNetClassifier must have the shape (n_samples, timesteps, channels) or (n_samples, timesteps), or "
-        "be a list of arrays of shape (timesteps, channels). Got an array of shape (2, 3, 4, 5).",
+        "X of RecurrentNetClassifier must have the shape (n_samples, timesteps, channels) or (n_samples, timesteps), "
+        "or be a list of arrays of shape (timesteps, channels). Got an array of shape (2, 3, 4, 5).",
     ),
     "no layers": (
         {"units": ()},
         np.ones((2, 3)),
-        "RecurrentNetClassifier needs recurrent layers or convolutions. Got units=() and filters=(): give one of them a "
-        "size.",
+        "RecurrentNetClassifier needs recurrent layers or convolutions. Got units=() and filters=(): give one of them "
+        "a size.",
     ),
     "kernel_size": (
         {"filters": (3, 3, 3), "kernel_size": (3, 3)},
