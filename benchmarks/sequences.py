@@ -1,0 +1,143 @@
+"""How well and how fast recurrent networks learn: published splits, a forecast, and scikeras with the same layers.
+
+The data of the splits lie in a folder beside the checkout (``--data``); without it those tables are left out.
+Run: python benchmarks/sequences.py [--data FOLDER] [--only accuracy forecast speed]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+# The accuracy that is aimed at, and the time that fit and predict may take.
+AIMS = {"GunPoint": 0.98, "ItalyPowerDemand": 0.955, "JapaneseVowels": 0.97}
+CPU_SECONDS = 120
+N_LAGS, HORIZON = 36, 3
+EPOCHS = 20
+
+
+def split_of(folder: Path, name: str) -> tuple[Any, Any, Any, Any]:
+    """The published training and test part, unequal lengths padded with NaN."""
+    arrays = np.load(folder / f"{name}.npz")
+    form = "_raw" if "X_train_raw" in arrays.files else ""
+    return arrays[f"X_train{form}"], arrays["y_train"], arrays[f"X_test{form}"], arrays["y_test"]
+
+
+def accuracy(folder: Path) -> None:
+    """Test accuracy with default parameters, mean of three seeds; compiling counts where it happens."""
+    from skneural import RecurrentNetClassifier
+
+    print("| set | accuracy | seeds | aim | most CPU s, fit and predict | aim |\n|---|---:|---|---:|---:|---:|")
+    for name, aim in AIMS.items():
+        X_train, y_train, X_test, y_test = split_of(folder, name)
+        scores, cpu_seconds = [], []
+        for seed in range(3):
+            started = time.process_time()
+            scores.append(RecurrentNetClassifier(random_state=seed).fit(X_train, y_train).score(X_test, y_test))
+            cpu_seconds.append(time.process_time() - started)
+        each = " ".join(f"{score:.3f}" for score in scores)
+        print(
+            f"| {name} | {np.mean(scores):.4f} | {each} | {aim} | {max(cpu_seconds):.1f} | {CPU_SECONDS} |", flush=True
+        )
+
+
+def seasonal_windows() -> tuple[np.ndarray, np.ndarray]:
+    """Peaks of a season whose phase wanders, under noise, cut into windows and the values that follow each."""
+    random = np.random.default_rng(2)
+    phase = 2 * np.pi * np.arange(1000) / 12 + np.cumsum(random.normal(0, 0.1, 1000))
+    series = 100 + 10 * np.exp(2 * (np.cos(phase) - 1)) + random.normal(0, 0.7, 1000)
+    windows = np.lib.stride_tricks.sliding_window_view(series, N_LAGS + HORIZON)
+    return windows[:, :N_LAGS], windows[:, N_LAGS:]
+
+
+def forecast() -> None:
+    """Root mean squared error of three steps ahead, on windows behind those of training."""
+    from skneural import RecurrentNetRegressor
+
+    X, y = seasonal_windows()
+    train, test = slice(0, 600), slice(600 + N_LAGS + HORIZON, None)
+    answers = {
+        "RecurrentNetRegressor": RecurrentNetRegressor(random_state=0).fit(X[train], y[train]).predict(X[test]),
+        "Ridge on the lags": Ridge().fit(X[train], y[train]).predict(X[test]),
+        "the season before": X[test][:, -12 : -12 + HORIZON],
+    }
+    print("\n| forecast | error |\n|---|---:|")
+    for name, answer in answers.items():
+        print(f"| {name} | {np.sqrt(np.mean((answer - y[test]) ** 2)):.3f} |", flush=True)
+
+
+def skneural_network() -> Any:
+    from skneural import RecurrentNetClassifier
+
+    return RecurrentNetClassifier(
+        64, filters=(), dropout=0.0, l2=0.0, learning_rate_schedule="constant", epochs=EPOCHS, batch_size=16
+    )
+
+
+def scikeras_network() -> Any:
+    import keras
+    from scikeras.wrappers import KerasClassifier
+
+    def build() -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input((None, 1)),
+                keras.layers.GRU(64),
+                keras.layers.Dense(1, activation="sigmoid"),
+            ]
+        )
+
+    return KerasClassifier(build, loss="binary_crossentropy", optimizer="adam", epochs=EPOCHS, batch_size=16, verbose=0)
+
+
+def speed(folder: Path) -> None:
+    """A GRU of 64 units on ItalyPowerDemand, 20 epochs: the first fit of the process and the median of later ones."""
+    X, y, _, _ = split_of(folder, "ItalyPowerDemand")
+    X, y = X[:, :, np.newaxis], (y == y[0]).astype(int)
+    print("\n| 64 GRU units, 20 epochs | first fit, s | later fits, s |\n|---|---:|---:|")
+    later: dict[str, float] = {}
+    builds: dict[str, Callable[[], Any]] = {"skneural": skneural_network, "scikeras": scikeras_network}
+    for name, build in builds.items():
+        first, *others = (seconds_of_fit(build(), X, y) for _ in range(4))
+        later[name] = float(np.median(others))
+        print(f"| {name} | {first:.2f} | {later[name]:.3f} |", flush=True)
+    print(f"\nLater fits are {later['scikeras'] / later['skneural']:.1f} times faster than scikeras's.")
+
+
+def seconds_of_fit(network: Any, X: np.ndarray, y: np.ndarray) -> float:
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikeras 0.13 warns about scikit-learn 1.9
+        network.fit(X, y)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/timeseries")
+    parser.add_argument("--only", nargs="+", choices=["accuracy", "forecast", "speed"])
+    options = parser.parse_args()
+    wanted = options.only or ["accuracy", "forecast", "speed"]
+    if not options.data.is_dir():
+        print(f"Without the data in {options.data} there are no tables of accuracy and speed.")
+        wanted = [name for name in wanted if name == "forecast"]
+    if "accuracy" in wanted:
+        accuracy(options.data)
+    if "forecast" in wanted:
+        forecast()
+    if "speed" in wanted:
+        speed(options.data)
+
+
+if __name__ == "__main__":
+    main()
