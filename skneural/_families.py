@@ -184,8 +184,8 @@ class FamilyEstimator(NeuralEstimator):
         """Raise for rows of more than one dimension that differ in shape, from each other or from those of fit."""
         owner = type(self).__name__
         _check_one_shape(owner, X)
-        shape = X.shape if hasattr(X, "shape") else np.shape(X)
-        if not is_first and max(len(shape), len(self.X_shape_)) > 2 and shape[1:] != self.X_shape_[1:]:
+        shape = np.shape(X) if isinstance(X, list | tuple) else getattr(X, "shape", ())
+        if shape and not is_first and max(len(shape), len(self.X_shape_)) > 2 and shape[1:] != self.X_shape_[1:]:
             raise ValueError(
                 f"X has rows of shape {shape[1:]}, but {owner} was fitted with rows of shape {self.X_shape_[1:]}."
             )

@@ -120,7 +120,8 @@ class _RecurrentNet(FamilyEstimator):
 
     def _tags(self, kind: str, **specific: Any) -> Tags:
         tags = super()._tags(kind, **specific)
-        tags.input_tags = InputTags(sparse=False, three_d_array=True, allow_nan=True)
+        # NaN pads the ends of sequences; missing values within them, which allow_nan would promise, are refused.
+        tags.input_tags = InputTags(sparse=False, three_d_array=True, allow_nan=False)
         return tags
 
     # --- one training run ---------------------------------------------------------------------------------------

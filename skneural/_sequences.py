@@ -41,7 +41,7 @@ def validate_sequences(
 
 
 def _n_dimensions(X: Any) -> int:
-    return int(getattr(X, "ndim", 0)) or np.ndim(X)
+    return int(X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim)
 
 
 def _forget_columns(estimator: Any) -> None:

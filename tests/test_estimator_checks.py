@@ -126,7 +126,7 @@ def test_no_tag_excuses_an_estimator_from_checks(estimator):
     specific = tags.classifier_tags or tags.regressor_tags
     assert not specific.poor_score
     assert tags.input_tags.two_d_array
-    # Sequences are dense, and NaN is the padding behind their ends.
+    assert not tags.input_tags.allow_nan
+    # Sequences are dense.
     reads_sequences = isinstance(estimator, RecurrentNetClassifier | RecurrentNetRegressor)
     assert tags.input_tags.sparse is not reads_sequences
-    assert tags.input_tags.allow_nan is reads_sequences

@@ -223,7 +223,7 @@ def test_auto_counts_follow_the_number_of_rows():
 def test_tags_tell_what_is_taken():
     for estimator in (RecurrentNetClassifier(), RecurrentNetRegressor()):
         tags = get_tags(estimator).input_tags
-        assert (tags.three_d_array, tags.allow_nan, tags.sparse) == (True, True, False)
+        assert (tags.three_d_array, tags.allow_nan, tags.sparse) == (True, False, False)
 
 
 def seasonal_windows(n_steps=1000, n_lags=36, horizon=3):
