@@ -303,7 +303,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
     >>> from sklearn.datasets import load_digits
     >>> from skneural import ConvNetClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> classifier = ConvNetClassifier((8, 8), filters=16, epochs=10, augmentation=False, random_state=0)
+    >>> classifier = ConvNetClassifier((8, 8), filters=16, epochs=20, augmentation=False, random_state=0)
     >>> bool(classifier.fit(X[:600], y[:600]).score(X[600:], y[600:]) > 0.9)
     True
     """

@@ -17,6 +17,8 @@ Step = Callable[[Array, Values], Array]
 
 # A block of rows stays in the processor's cache on its way through the layers.
 _BLOCK_VALUES = 2**18
+# Rows that must be made dense or converted first are so in blocks of this size at most.
+_MAX_INPUT_VALUES = 2**22
 _ROW_MULTIPLE = 16
 
 
@@ -62,9 +64,10 @@ class DenseForward:
 
     dtype = "float32"
 
-    def __init__(self, steps: list[Step], widest: int) -> None:
+    def __init__(self, steps: list[Step], n_features: int, widest: int) -> None:
         self._steps = steps
-        self.block_size = max(_BLOCK_VALUES // widest // _ROW_MULTIPLE, 1) * _ROW_MULTIPLE
+        n_rows = min(_BLOCK_VALUES // widest, _MAX_INPUT_VALUES // n_features)
+        self.block_size = max(n_rows // _ROW_MULTIPLE, 1) * _ROW_MULTIPLE
 
     def __call__(self, values: Values, rows: Array) -> Array:
         for step in self._steps:
@@ -88,7 +91,8 @@ def dense_forward(model: keras.Model) -> DenseForward | None:
     # An activation in front would overwrite the caller's rows.
     if not model.layers or type(model.layers[0]) is not keras.layers.Dense:
         return None
-    return DenseForward(steps, max(int(variable.shape[-1]) for variable in model.variables if len(variable.shape) == 2))
+    kernels = [variable.shape for variable in model.variables if len(variable.shape) == 2]
+    return DenseForward(steps, n_features=kernels[0][0], widest=max(kernel[1] for kernel in kernels))
 
 
 def _step_of(layer: keras.layers.Layer, index_of: dict[int, int]) -> Step | None:
