@@ -20,7 +20,7 @@ from ._families import (
     check_sizes,
 )
 from ._scikit_compat import Interval, StrOptions
-from ._validation import mean_and_scale
+from ._validation import moments_of_all_values
 
 _SIZES = ["array-like", Interval(Integral, 1, None, closed="left")]
 _CONV_CONSTRAINTS = {
@@ -147,7 +147,7 @@ class _ConvNet(FamilyEstimator):
 
     def _prepare(self, rows: Any) -> None:
         super()._prepare(rows)
-        moments = mean_and_scale(rows.X, rows.weights)
+        moments = moments_of_all_values(rows.X, rows.weights)
         self._network.assign_weights(STANDARDIZATION, [np.array(moment) for moment in moments])
 
     def _merges_rows(self, network: _engine.Network) -> bool:

@@ -189,7 +189,7 @@ def normalize_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | Non
 _ROWS_AT_ONCE = 4096
 
 
-def mean_and_scale(X: Any, weights: NDArray[Any] | None) -> tuple[float, float]:
+def moments_of_all_values(X: Any, weights: NDArray[Any] | None) -> tuple[float, float]:
     """Return mean and standard deviation of all values of X together, of rows with these weights.
 
     The deviation is one where all values are equal. The sums do not depend on the order of the rows, so that a row of

@@ -18,7 +18,7 @@ from sklearn.preprocessing import MinMaxScaler
 from skneural import ConvNetClassifier, ConvNetRegressor, fused_training
 from skneural._conv import auto_epochs
 from skneural._engine._program import traces
-from skneural._validation import mean_and_scale
+from skneural._validation import moments_of_all_values
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
@@ -72,11 +72,11 @@ def test_pixels_reach_the_convolutions_standardised(digits):
 def test_moments_are_those_of_numpy_and_heed_weights(digits):
     X = digits[0][:9]
     weights = np.arange(9) % 3
-    np.testing.assert_allclose(mean_and_scale(X, None), [X.mean(), X.std()])
+    np.testing.assert_allclose(moments_of_all_values(X, None), [X.mean(), X.std()])
     repeated = np.repeat(X, weights, axis=0)
-    assert mean_and_scale(X, weights) == mean_and_scale(repeated, None)
-    np.testing.assert_allclose(mean_and_scale(sparse.csr_array(X), None), [X.mean(), X.std()])
-    assert mean_and_scale(np.full((5, 4), 0.1), None) == (0.1, 1.0)
+    assert moments_of_all_values(X, weights) == moments_of_all_values(repeated, None)
+    np.testing.assert_allclose(moments_of_all_values(sparse.csr_array(X), None), [X.mean(), X.std()])
+    assert moments_of_all_values(np.full((5, 4), 0.1), None) == (0.1, 1.0)
 
 
 def test_layers_follow_the_parameters(digits):
