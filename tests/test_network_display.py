@@ -19,7 +19,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skneural import DenseNetClassifier, KerasClassifier, NetworkDisplay
+from skneural import (
+    ConvNetClassifier,
+    DenseNetClassifier,
+    KerasClassifier,
+    NetworkDisplay,
+    RecurrentNetClassifier,
+    RecurrentNetRegressor,
+)
 
 X, y = load_iris(return_X_y=True, as_frame=True)
 SPECIES = np.array(["setosa", "versicolor", "virginica"])[y]
@@ -73,6 +80,13 @@ def residual() -> keras.Model:
     return keras.Model(start, layers.Dense(2)(layers.Add()([first, second])))
 
 
+def beside() -> keras.Model:
+    sequences = np.random.default_rng(0).normal(size=(8, 9, 2))
+    return (
+        RecurrentNetRegressor((6, 4), filters=(5, 3), epochs=1, random_state=0).fit(sequences, sequences[:, -1]).model_
+    )
+
+
 TWELVE = (8, 7, 6, 8, 9, 12, 10, 6, 5, 4, 3, 2)
 MODELS = {
     "one": lambda: dense(2, 1),
@@ -81,6 +95,7 @@ MODELS = {
     "large": lambda: dense(64, 100, 1000, 10),
     "convolutional": convolutional,
     "recurrent": recurrent,
+    "beside": beside,
     "residual": residual,
 }
 
@@ -169,6 +184,35 @@ def test_recurrent_layers_tell_steps_and_units() -> None:
         "GRU | 4 units tanh 456 params",
         "Output: Dense | 1 unit sigmoid 5 params",
     ]
+
+
+def test_branches_of_a_recurrent_network_are_drawn_side_by_side() -> None:
+    display = NetworkDisplay.from_model(beside(), orientation="horizontal")
+
+    assert labels(display) == [
+        "Input | ? × 2 standardised 4 params",
+        "GRU | ? × 6 tanh 180 params",
+        "GRU | 4 units tanh 144 params",
+        "Conv1D 8 | ? × 5 ReLU, batch norm 105 params",
+        "Conv1D 5 | ? × 3 ReLU, batch norm 90 params",
+        "Mean over time | 3 units",
+        "Concatenate | 7 units",
+        "Output: Dense | 2 units linear 16 params",
+    ]
+    assert [layer.sources for layer in display.layers] == [(), (0,), (1,), (0,), (3,), (4,), (2, 5), (6,)]
+
+
+def test_each_family_is_drawn_from_its_estimator() -> None:
+    images = np.random.default_rng(0).random((12, 6, 6))
+    classes = np.repeat(["o", "x", "z"], 4)
+    reader = ConvNetClassifier(filters=(4,), epochs=1, random_state=0).fit(images, classes)
+    follower = RecurrentNetClassifier(4, filters=(), epochs=1, random_state=0).fit(images, classes)
+
+    for estimator, second in ((reader, "Conv2D 3×3"), (follower, "GRU")):
+        display = NetworkDisplay.from_estimator(estimator)
+        assert display.layers[0].notes[-1] in ("standardised", "augmented")
+        assert display.layers[1].name == second
+        assert [text.get_text() for text in display.class_labels_] == ["o", "x", "z"]
 
 
 def test_size_of_boxes_follows_the_shape() -> None:

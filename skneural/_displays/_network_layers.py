@@ -39,6 +39,8 @@ _NOTES = {
     "Permute": "permuted",
     "RMSNormalization": "RMS norm",
     "Rescaling": "rescaled",
+    "SequenceScaling": "standardised",
+    "Standardization": "standardised",
     "UnitNormalization": "unit norm",
 }
 _NOTE_BEGINNINGS = {"Random": "augmented", "ZeroPadding": "padded", "Cropping": "cropped"}
@@ -50,7 +52,9 @@ _KIND_BEGINNINGS = {
     "DepthwiseConv": "convolution",
     "GlobalAveragePooling": "pooling",
     "GlobalMaxPooling": "pooling",
+    "MaskedConv": "convolution",
     "MaxPooling": "pooling",
+    "PoolOverTime": "pooling",
     "SeparableConv": "convolution",
 }
 _MERGES = ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract")
@@ -93,6 +97,8 @@ class _Reading:
         """Read one layer that takes the records at ``sources``; return where its output is."""
         if isinstance(layer, keras.Model) and _has_graph(layer):
             return self._add_model(layer, sources)
+        if branches := getattr(layer, "branches", None):
+            return self._add_branches(branches, layer, sources)
         folded = len(sources) == 1 and self._fold(layer, sources[0])
         if folded:
             return sources
@@ -113,6 +119,12 @@ class _Reading:
             found = self.add(operation, tuple(dict.fromkeys(taken)))
             places |= dict.fromkeys(map(id, _tensors(operation.output)), found)
         return tuple(dict.fromkeys(place for tensor in model.outputs for place in places[id(tensor)]))
+
+    def _add_branches(self, branches: Sequence[Any], layer: Any, sources: tuple[int, ...]) -> tuple[int, ...]:
+        """Read networks that stand side by side and have their outputs joined."""
+        ends = tuple(end for branch in branches for end in self.add(branch, sources))
+        self.records.append(NetworkLayer("merge", "Concatenate", _shape(layer), sources=ends))
+        return (len(self.records) - 1,)
 
     def _fold(self, layer: Any, position: int) -> bool:
         """Note a layer without nodes at the record before; return whether it was one."""
@@ -207,7 +219,9 @@ def _kind(layer: Any) -> str:
 
 def _name(layer: Any) -> str:
     core = _unwrap(layer)
-    name = type(core).__name__
+    name = type(core).__name__.removeprefix("Masked")
+    if name == "PoolOverTime":
+        return f"{core.pooling.capitalize()} over time"
     if core is not layer:
         name = f"{type(layer).__name__} {name}"
     window = getattr(core, "kernel_size", None) or getattr(core, "pool_size", None)
