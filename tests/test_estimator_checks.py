@@ -45,7 +45,7 @@ def build_users_network(meta):
 SMALL_CONV = {"filters": 16, "augmentation": False, "batch_normalization": False, "dropout": 0.0, "epochs": 30}
 # Rows of the checks are read as sequences of one channel. Dropout and batch normalisation would let a row of weight two
 # differ from the row twice.
-RECURRENT = {"units": 8, "filters": (), "dropout": 0.0, "learning_rate": 0.03, "epochs": 30, "batch_size": 64}
+RECURRENT = {"units": 8, "filters": (), "dropout": 0.0, "learning_rate": 0.03, "epochs": 80, "batch_size": 64}
 CLASSIFIERS = [
     ConvNetClassifier(**SMALL_CONV),
     DenseNetClassifier(epochs=30),
