@@ -1,4 +1,4 @@
-"""Keras's private names that skneural needs, each with its version, link and reason."""
+"""Keras's and TensorFlow's private names that skneural needs, each with its version, link and reason."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.saving.keras_saveable import KerasSaveable
 from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
 _PYTHON_RANDOM = threading.RLock()
@@ -123,6 +124,20 @@ def make_callable(session: tf.compat.v1.Session, feeds: list[tf.Tensor], fetches
     options.feed.extend(tensor.name for tensor in feeds)
     options.fetch.extend(tensor.name for tensor in fetches)
     return session._make_callable_from_options(options)
+
+
+def forget_gradients(graph: tf.Graph) -> None:
+    """Unregister the gradients of functions with ``tf.custom_gradient`` in a graph that is traced to its end.
+
+    TensorFlow 2.21 registers each of them for good when it traces the function, and with it keeps the whole graph
+    (https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/custom_gradient.py,
+    ``_graph_mode_decorator``).
+    """
+    definition = graph.as_graph_def()
+    inner = (node for function in definition.library.function for node in function.node_def)
+    for node in (*definition.node, *inner):
+        if "_gradient_op_type" in node.attr:
+            ops.gradient_registry._registry.pop(node.attr["_gradient_op_type"].s.decode(), None)
 
 
 class _StatelessOptimizer(keras.optimizers.Optimizer):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from skneural._compat import make_callable
+from skneural._compat import forget_gradients, make_callable
 
 # Tracing calls layers, optimizers and metrics of a shared template, so one thread traces at a time.
 TRACING = threading.RLock()
@@ -45,6 +45,7 @@ class Program:
             if is_compiled:
                 function = tf.function(function, jit_compile=True, autograph=False)
             self._outputs = function(placeholders)
+            forget_gradients(graph)
         self._session = tf.compat.v1.Session(graph=graph, config=_CONFIG)
         self._callable = make_callable(self._session, tf.nest.flatten(placeholders), tf.nest.flatten(self._outputs))
         self._compiling = threading.Lock()

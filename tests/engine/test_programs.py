@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import keras
 import numpy as np
 import pytest
 from conftest import dense_blueprint
 from sklearn.datasets import load_iris
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
 from skneural._engine import EarlyStopping, Network, Settings, _alone, _run_programs, fit
@@ -60,6 +63,20 @@ def test_a_fit_traces_one_program_and_another_architecture_one_more():
     regressor = DenseNetRegressor((9, 4), epochs=2, batch_size=8)
     assert n_traces_of(lambda: regressor.fit(X[:, :3], X[:, 3]).predict(X[:, :3])) == 1
     assert n_traces_of(lambda: regressor.set_params(hidden_layer_sizes=(9, 5)).fit(X[:, :3], X[:, 3])) == 1
+
+
+@pytest.mark.parametrize("parameters", [{"l2": 0.1}, {"activation": "silu"}], ids=["l2", "silu"])
+def test_a_dropped_program_leaves_no_graph_behind(monkeypatch, parameters):
+    """Both have functions with gradients of their own, which TensorFlow keeps with their graphs once traced."""
+    monkeypatch.setattr(_run_programs, "_programs", LeastRecentlyUsed(1))
+
+    def n_graphs_after(width):
+        DenseNetClassifier((width,), epochs=1, **parameters).fit(X, Y)
+        gc.collect()
+        return sum(isinstance(one, FuncGraph) for one in gc.get_objects())
+
+    n_graphs = n_graphs_after(21)
+    assert [n_graphs_after(width) for width in (22, 23)] == [n_graphs, n_graphs]
 
 
 def test_models_of_a_users_function_share_a_program():
