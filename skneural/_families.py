@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from . import _engine
+from ._compat import names_from_the_start
 from ._compiling import (
     Compilation,
     averages_rows,
@@ -87,8 +88,8 @@ class Head:
 
 
 def build_compiled(build: Callable[[Any], keras.Model], architecture: Any, compilation: Compilation) -> keras.Model:
-    """Build and compile a network; no global generator is left changed."""
-    with seeded_global_generators(0):
+    """Build and compile a network; no global generator is left changed, and its layers always have the same names."""
+    with seeded_global_generators(0), names_from_the_start():
         model = build(architecture)
         compilation.apply(model)
     return model

@@ -120,3 +120,14 @@ def test_the_users_generators_do_not_steer_a_fit():
     np.random.seed(2)  # noqa: NPY002
     random.seed(2)
     np.testing.assert_array_equal(network.fit(X, y).predict_proba(X), first)
+
+
+def test_layers_have_the_same_names_in_each_network_and_keras_counts_on_undisturbed():
+    before = keras.layers.Dense(1).name
+    networks = [DenseNetClassifier((4, 3), dropout=0.1, epochs=1).fit(X, y).model_ for _ in range(2)]
+    after = keras.layers.Dense(1).name
+
+    for network in networks:
+        assert [layer.name for layer in network.layers] == ["dense", "dropout", "dense_1", "dropout_1", "dense_2"]
+    number = int(before.removeprefix("dense").removeprefix("_") or 0)
+    assert after == f"dense_{number + 1}"

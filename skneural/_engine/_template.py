@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from skneural._compat import (
+    clear_eager_kernels,
     compiled_metrics,
     flatten_layers,
     is_built,
@@ -259,7 +261,15 @@ def build_model(blueprint: Blueprint) -> keras.Model:
         return blueprint.build()
 
 
-_templates: LeastRecentlyUsed[Template] = LeastRecentlyUsed(MAX_TEMPLATES)
+def _free_dropped() -> None:
+    # A model and its layers refer to each other, and Python may not look for such circles for long.
+    gc.collect()
+    clear_eager_kernels()
+
+
+_templates: LeastRecentlyUsed[Template] = LeastRecentlyUsed(
+    MAX_TEMPLATES, n_at_once=MAX_TEMPLATES // 4, after_drop=_free_dropped
+)
 
 
 def kept_template(key: Hashable, build: Callable[[], keras.Model]) -> Template:

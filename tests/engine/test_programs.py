@@ -144,3 +144,12 @@ def test_the_rows_of_a_search_and_of_its_refit_share_a_room():
     wide, labels = np.tile(X, (10, 1)), np.tile(Y, 10)
     network.fit(wide[:1200], labels[:1200])
     assert n_traces_of(lambda: network.fit(wide, labels)) == 0
+
+
+def test_values_are_dropped_several_at_once_and_then_what_follows_is_done():
+    drops = []
+    kept = LeastRecentlyUsed(4, n_at_once=3, after_drop=lambda: drops.append(len(kept)))
+    for key in range(5):
+        assert kept.get(key, lambda key=key: -key) == -key
+    assert drops == [2]
+    assert [key in kept for key in range(5)] == [False, False, False, True, True]
