@@ -70,13 +70,29 @@ def train_on_batch(template: Template, state: ModelState, batch: Batch, step: St
         tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
         for gradient in tape.gradient(loss, trainable)
     ]
-    optimizer = template.optimizer
-    if template.weight_decay_index is not None:
-        optimizer.weight_decay = step.numbers[template.weight_decay_index]
-    trainable, optimizer_values = optimizer.stateless_apply(state.optimizer, gradients, trainable)
+    trainable, optimizer_values = _updated(template, state.optimizer, gradients, trainable, step)
     for index, value in zip(template.trainable_indices, trainable, strict=True):
         variables[index] = value
     return ModelState(variables, optimizer_values, _updated_metrics(template, state, batch, y_pred, loss))
+
+
+def _updated(
+    template: Template, optimizer_values: Tensors, gradients: Tensors, trainable: Tensors, step: StepInputs
+) -> tuple[Tensors, Tensors]:
+    """Apply the gradients; give the new weights and the new state of the optimizer.
+
+    What makes a model slow in XLA is never in here, and hundreds of small operations become one.
+    """
+
+    def update(values: Tensors, gradients: Tensors, trainable: Tensors) -> tuple[Tensors, Tensors]:
+        if template.weight_decay_index is not None:
+            template.optimizer.weight_decay = step.numbers[template.weight_decay_index]
+        return template.optimizer.stateless_apply(values, gradients, trainable)
+
+    if not template.suits_xla:
+        update = tf.function(update, jit_compile=True, autograph=False)
+    weights, state = update(optimizer_values, gradients, trainable)
+    return list(weights), list(state)
 
 
 def evaluate_on_batch(template: Template, state: ModelState, batch: Batch, step: StepInputs) -> ModelState:
