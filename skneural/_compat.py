@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -149,6 +151,15 @@ def clear_eager_kernels() -> None:
     TensorFlow 2.21, ``Context.clear_kernel_cache``, has no public name.
     """
     context.context().clear_kernel_cache()
+
+
+def give_memory_back() -> None:
+    """Let the C library give freed memory back to the system: glibc keeps most of what LLVM has compiled in."""
+    if sys.platform == "linux":
+        # Other C libraries have no such function.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def forget_gradients(graph: tf.Graph) -> None:

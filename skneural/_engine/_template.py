@@ -16,6 +16,7 @@ from skneural._compat import (
     clear_eager_kernels,
     compiled_metrics,
     flatten_layers,
+    give_memory_back,
     is_built,
     moving_averages,
     replace_moments,
@@ -265,6 +266,7 @@ def _free_dropped() -> None:
     # A model and its layers refer to each other, and Python may not look for such circles for long.
     gc.collect()
     clear_eager_kernels()
+    give_memory_back()
 
 
 _templates: LeastRecentlyUsed[Template] = LeastRecentlyUsed(
