@@ -16,7 +16,6 @@ from keras.src.backend.common import global_state
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.saving.keras_saveable import KerasSaveable
 from tensorflow.core.protobuf import config_pb2
-from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
@@ -43,7 +42,8 @@ def names_from_the_start() -> Iterator[None]:
     """Number layers and variables without names as if they were the first in this thread: dense, dense_1, ...
 
     Keras 3.15, https://github.com/keras-team/keras/blob/v3.15.1/keras/src/utils/naming.py: it counts on for ever, and
-    TensorFlow's eager runtime keeps some 30 kB for each name of a variable that it has seen.
+    TensorFlow's eager runtime keeps some 30 kB for each name of a variable that it has seen. Clearing that store would
+    start the user's seeded random operations from the beginning.
     """
     counts = global_state.get_global_attribute("object_name_uids")
     global_state.set_global_attribute("object_name_uids", None)
@@ -143,14 +143,6 @@ def make_callable(session: tf.compat.v1.Session, feeds: list[tf.Tensor], fetches
     options.feed.extend(tensor.name for tensor in feeds)
     options.fetch.extend(tensor.name for tensor in fetches)
     return session._make_callable_from_options(options)
-
-
-def clear_eager_kernels() -> None:
-    """Free what TensorFlow's eager runtime keeps for each shape of a variable: some 30 kB an operation, for good.
-
-    TensorFlow 2.21, ``Context.clear_kernel_cache``, has no public name.
-    """
-    context.context().clear_kernel_cache()
 
 
 def give_memory_back() -> None:

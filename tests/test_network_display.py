@@ -208,11 +208,28 @@ def test_each_family_is_drawn_from_its_estimator() -> None:
     reader = ConvNetClassifier(filters=(4,), epochs=1, random_state=0).fit(images, classes)
     follower = RecurrentNetClassifier(4, filters=(), epochs=1, random_state=0).fit(images, classes)
 
-    for estimator, second in ((reader, "Conv2D 3×3"), (follower, "GRU")):
+    for estimator, notes, second in (
+        (reader, ("from 6 × 6", "standardised", "augmented"), "Conv2D 3×3"),
+        (follower, ("standardised",), "GRU"),
+    ):
         display = NetworkDisplay.from_estimator(estimator)
-        assert display.layers[0].notes[-1] in ("standardised", "augmented")
+        assert display.layers[0].notes == notes
         assert display.layers[1].name == second
         assert [text.get_text() for text in display.class_labels_] == ["o", "x", "z"]
+
+
+def test_a_users_layer_with_branches_of_its_own_is_one_block() -> None:
+    class Tree(keras.layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branches = [2, 3]
+
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2.0
+
+    display = NetworkDisplay.from_model(keras.Sequential([keras.Input((4,)), Tree(), layers.Dense(2)]))
+
+    assert [layer.name for layer in display.layers] == ["Input", "Tree", "Dense"]
 
 
 def test_size_of_boxes_follows_the_shape() -> None:

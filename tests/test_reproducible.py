@@ -14,6 +14,8 @@ import tensorflow as tf
 from sklearn.datasets import make_classification
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
+from skneural._engine import _template
+from skneural._engine._kept import LeastRecentlyUsed
 
 X, y = make_classification(n_samples=60, n_features=5, random_state=0)
 X = X.astype(np.float32)
@@ -131,3 +133,19 @@ def test_layers_have_the_same_names_in_each_network_and_keras_counts_on_undistur
         assert [layer.name for layer in network.layers] == ["dense", "dropout", "dense_1", "dropout_1", "dense_2"]
     number = int(before.removeprefix("dense").removeprefix("_") or 0)
     assert after == f"dense_{number + 1}"
+
+
+def test_freeing_dropped_architectures_leaves_tensorflows_seeded_operations_alone(monkeypatch):
+    monkeypatch.setattr(_template, "_templates", LeastRecentlyUsed(1, after_drop=_template._free_dropped))
+
+    def drawn(between):
+        tf.random.set_seed(3)
+        first = float(tf.random.uniform([], seed=5))
+        between()
+        return first, float(tf.random.uniform([], seed=5))
+
+    def two_architectures():
+        for width in (23, 24):
+            DenseNetClassifier((width,), epochs=1).fit(X, y)
+
+    assert drawn(two_architectures) == drawn(lambda: None)

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from skneural._sequence_layers import MaskedConv1D, PoolOverTime, SideBySide
+
 _ACTIVATION_NAMES = {
     "celu": "CELU",
     "elu": "ELU",
@@ -97,8 +99,8 @@ class _Reading:
         """Read one layer that takes the records at ``sources``; return where its output is."""
         if isinstance(layer, keras.Model) and _has_graph(layer):
             return self._add_model(layer, sources)
-        if branches := getattr(layer, "branches", None):
-            return self._add_branches(branches, layer, sources)
+        if isinstance(layer, SideBySide):
+            return self._add_branches(layer, sources)
         folded = len(sources) == 1 and self._fold(layer, sources[0])
         if folded:
             return sources
@@ -120,9 +122,9 @@ class _Reading:
             places |= dict.fromkeys(map(id, _tensors(operation.output)), found)
         return tuple(dict.fromkeys(place for tensor in model.outputs for place in places[id(tensor)]))
 
-    def _add_branches(self, branches: Sequence[Any], layer: Any, sources: tuple[int, ...]) -> tuple[int, ...]:
+    def _add_branches(self, layer: SideBySide, sources: tuple[int, ...]) -> tuple[int, ...]:
         """Read networks that stand side by side and have their outputs joined."""
-        ends = tuple(end for branch in branches for end in self.add(branch, sources))
+        ends = tuple(end for branch in layer.branches for end in self.add(branch, sources))
         self.records.append(NetworkLayer("merge", "Concatenate", _shape(layer), sources=ends))
         return (len(self.records) - 1,)
 
@@ -219,9 +221,9 @@ def _kind(layer: Any) -> str:
 
 def _name(layer: Any) -> str:
     core = _unwrap(layer)
-    name = type(core).__name__.removeprefix("Masked")
-    if name == "PoolOverTime":
+    if isinstance(core, PoolOverTime):
         return f"{core.pooling.capitalize()} over time"
+    name = "Conv1D" if isinstance(core, MaskedConv1D) else type(core).__name__
     if core is not layer:
         name = f"{type(layer).__name__} {name}"
     window = getattr(core, "kernel_size", None) or getattr(core, "pool_size", None)

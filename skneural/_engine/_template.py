@@ -13,7 +13,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from skneural._compat import (
-    clear_eager_kernels,
     compiled_metrics,
     flatten_layers,
     give_memory_back,
@@ -263,9 +262,8 @@ def build_model(blueprint: Blueprint) -> keras.Model:
 
 
 def _free_dropped() -> None:
-    # A model and its layers refer to each other, and Python may not look for such circles for long.
+    """Free models at once: their layers refer to each other, and Python may not look for such circles for long."""
     gc.collect()
-    clear_eager_kernels()
     give_memory_back()
 
 

@@ -158,6 +158,13 @@ def test_optimizer(optimizer):
     train_both_ways(lambda: build(optimizer=optimizer), make_data("sparse"))
 
 
+@pytest.mark.parametrize(
+    "optimizer", ["decayed sgd", "adamw", "average", "accumulation", "schedule", "global clipnorm"]
+)
+def test_optimizer_beside_a_model_that_xla_does_not_compile(optimizer):
+    train_both_ways(lambda: build("convolution", optimizer=optimizer), make_data("sparse"))
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_and_metrics(loss):
     data = make_data(loss)
