@@ -26,11 +26,12 @@ from ._compiling import (
     resolve_metrics,
     resolve_optimizer,
 )
+from ._neural import NeuralEstimator, Schedule, is_routed, signature_parameters
 from ._schedules import SCHEDULES, learning_rate_factors
 from ._scikit_compat import Interval, StrOptions
 from ._seeds import seeded_global_generators
 from ._targets import ClassTargets, RegressionTargets, scaling_for
-from ._wrapper import KerasClassifier, KerasRegressor, NeuralEstimator, Schedule, is_routed, signature_parameters
+from ._wrapper import KerasClassifier, KerasRegressor
 
 SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
     "activation": [str, callable, list, tuple],

@@ -1,0 +1,783 @@
+"""What every estimator shares: parameters, the path from data to a trained network, prediction."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple, Self, cast
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import InputTags, Tags, TargetTags
+from sklearn.utils.validation import check_is_fitted
+
+from . import _engine
+from ._compiling import averages_rows, loss_name, resolve_loss, resolve_metrics, resolve_optimizer
+from ._scikit_compat import build_users_model, has_callbacks, keras_callbacks, users_compile_arguments
+from ._seeds import draw_seeds, seeded_global_generators
+from ._targets import ClassTargets, RegressionTargets
+from ._validation import (
+    check_lengths,
+    drop_weightless_rows,
+    merge_equal_rows,
+    normalize_weights,
+    validate_rows,
+    validate_weights,
+)
+from .exceptions import InterruptedFitWarning
+
+_ROUTING_PREFIXES = ("model", "fit", "compile", "predict", "optimizer", "loss", "metrics", "callbacks", "score")
+# Arguments of keras.Model.fit that a training run has fields for; the others go to Keras's own fit.
+_SETTINGS_ARGUMENTS = (
+    "batch_size",
+    "epochs",
+    "initial_epoch",
+    "shuffle",
+    "validation_batch_size",
+    "verbose",
+)
+_KERAS_BATCH_SIZE = 32
+
+
+class _Rows(NamedTuple):
+    """Rows on their way to the network: X of shape (n, ...), y, and weights of shape (n,) or None."""
+
+    X: Any
+    y: NDArray[Any]
+    weights: NDArray[Any] | None
+
+    def take(self, rows: NDArray[np.intp]) -> _Rows:
+        return _Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    def as_data(self) -> _engine.Data:
+        return _engine.Data(self.X, self.y, normalize_weights(self.weights))
+
+
+class Schedule(NamedTuple):
+    """How long one call trains, and from where.
+
+    ``arguments`` are those of ``keras.Model.fit``, from the parameters and from the call.
+    """
+
+    keeps_network: bool
+    is_partial: bool
+    epochs: Any
+    initial_epoch: int
+    arguments: Mapping[str, Any]
+
+
+@contextmanager
+def _all_or_nothing(estimator: Any, *, trains_in_place: bool = False) -> Iterator[None]:
+    """Leave an estimator as it was when the block fails: one fitted before still predicts as before."""
+    before = vars(estimator).copy()
+    state = before["_network"].state if trains_in_place else None
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        if trains_in_place:
+            before["_network"].state = state
+        raise
+
+
+@functools.lru_cache
+def signature_parameters(cls: Any) -> tuple[str, ...]:
+    """Names of the constructor's parameters, sorted; ``**kwargs`` left out."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return tuple(sorted(p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD))
+
+
+@functools.lru_cache
+def _inherited_parameters(cls: Any) -> frozenset[str]:
+    """Names of the parameters of a class's and its bases' constructors."""
+    return frozenset(name for base in cls.__mro__ if "__init__" in vars(base) for name in signature_parameters(base))
+
+
+def is_routed(name: str) -> bool:
+    """Whether a parameter's name sends it on, as ``optimizer__beta_1`` does."""
+    prefix, delimiter, _ = name.partition("__")
+    return bool(delimiter) and prefix in _ROUTING_PREFIXES
+
+
+class NeuralEstimator(CallbackSupportMixin):
+    """What every estimator shares: parameters, the path from data to a trained network, prediction.
+
+    It stands in front of scikeras's wrapper among the bases and replaces what broke there.
+    """
+
+    _allows_nd = True
+    # What ``batch_size`` may be beside a number, None and -1, and ``epochs`` beside a number.
+    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    # --- parameters ---------------------------------------------------------------------------------------------
+
+    def _get_param_names(self) -> list[str]:
+        owner = cast(Any, type(self))
+        # A subclass may hand keywords on to the constructor of its base, which then stores them.
+        inherited = _inherited_parameters(owner)
+        extra = (name for name in vars(self) if is_routed(name) or name in inherited)
+        return sorted({*signature_parameters(owner), *extra, *getattr(self, "_user_params", ())})
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of this estimator, routed ones such as ``optimizer__beta_1`` among them.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name.
+
+        Returns
+        -------
+        self : estimator
+            The estimator itself.
+        """
+        for name, value in params.items():
+            if is_routed(name):
+                setattr(self, name, value)
+        BaseEstimator.set_params(self, **{name: value for name, value in params.items() if not is_routed(name)})
+        return self
+
+    def _routed(self, prefix: str) -> dict[str, Any]:
+        """Parameters named ``prefix__*``, by the rest of their names."""
+        start = prefix + "__"
+        return {name.removeprefix(start): value for name, value in vars(self).items() if name.startswith(start)}
+
+    # The very function: scikit-learn's printer knows estimators inside others by it.
+    __repr__ = BaseEstimator.__repr__
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_network")
+
+    # --- the network --------------------------------------------------------------------------------------------
+
+    @property
+    def model_(self) -> keras.Model:
+        """The Keras model, compiled, with the weights and the optimizer state of now."""
+        return self._fitted_network().model
+
+    def _fitted_network(self) -> _engine.Network:
+        if "_network" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} has no 'model_' before fit or initialize.")
+        network: _engine.Network = vars(self)["_network"]
+        return network
+
+    @property
+    def initialized_(self) -> bool:
+        """Whether there is a network: after ``fit``, ``partial_fit`` or ``initialize``."""
+        return "_network" in vars(self)
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The training loss of each epoch."""
+        if "history_" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} has no 'loss_curve_' before fit.")
+        return list(vars(self)["history_"]["loss"])
+
+    def summary(self) -> None:
+        """Print the network's layers, output shapes and parameter counts."""
+        check_is_fitted(self)
+        self.model_.summary()
+
+    def _build_network(self, seed: int) -> _engine.Network:
+        """Build the user's model, compiled, with initial weights that follow from ``seed``."""
+        self._check_model_parameter()
+        self._check_names()
+        with seeded_global_generators(seed):
+            model = build_users_model(self)
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"The model function of {type(self).__name__} must return a keras.Model. Got {model!r}.")
+        if model is self.model:
+            # A ready model is a parameter, and a fit leaves parameters as they are.
+            model = _engine.duplicate(model)
+        if not model.built:
+            model(zero_row(self.X_shape_))
+        if not model.compiled:
+            model.compile(**users_compile_arguments(self))
+        self._check_users_model(model)
+        # Without its variables an optimizer cannot be restored from a pickle.
+        model.optimizer.build(model.trainable_variables)
+        return _engine.Network.from_model(model)
+
+    def _check_users_model(self, model: keras.Model) -> None:
+        owner = type(self).__name__
+        if not getattr(model, "loss", None):
+            raise ValueError(f"{owner} has no loss to train with. Give loss=..., or compile the model in its function.")
+        given: Any = getattr(self, "loss", None)
+        if isinstance(given, str) and isinstance(model.loss, str | keras.losses.Loss):
+            got = loss_name(model.loss)
+            if loss_name(given) != got:
+                raise ValueError(
+                    f"The 'loss' parameter of {owner} is {given!r}, but the model was compiled with {got!r}. "
+                    "Give it in one place, or pass compile_kwargs['loss'] on to compile."
+                )
+        if len(getattr(model, "outputs", None) or [None]) != 1:
+            raise ValueError(f"{owner} needs a model with one output. Got one with {len(model.outputs)} outputs.")
+        if len(getattr(model, "inputs", None) or [None]) != 1:
+            raise ValueError(f"{owner} needs a model with one input. Got one with {len(model.inputs)} inputs.")
+        if taken := _misfitting_rows(model, self.X_shape_):
+            raise ValueError(
+                f"The model of {owner} takes rows of shape {taken}, but X has rows of shape {self.X_shape_[1:]}. "
+                "Build it from meta['n_features_in_'] or meta['X_shape_'] in a model function."
+            )
+        self._check_outputs(model)
+
+    def _check_outputs(self, model: keras.Model) -> None:
+        """Raise for a model whose number of outputs does not suit y."""
+
+    def _check_names(self) -> None:
+        """Raise for an optimizer, a loss or a metric that Keras does not know."""
+        owner = type(self).__name__
+        if isinstance(self.optimizer, str | type):
+            resolve_optimizer(owner, self.optimizer, self._flat_routed("optimizer"))
+        if isinstance(self.loss, str):
+            loss_arguments = self._flat_routed("loss")
+            resolve_loss(owner, self.loss, loss_arguments)
+            if loss_arguments:
+                raise ValueError(
+                    f"The parameters {', '.join(repr(f'loss__{name}') for name in loss_arguments)} of {owner} need a "
+                    f"loss given as a class, such as keras.losses.{type(resolve_loss(owner, self.loss, {})).__name__}. "
+                    f"Got {self.loss!r}."
+                )
+        metrics = self.metrics if isinstance(self.metrics, list | tuple) else [self.metrics]
+        resolve_metrics(owner, [metric for metric in metrics if isinstance(metric, str)], {})
+
+    def _flat_routed(self, prefix: str) -> dict[str, Any]:
+        """Routed parameters that are values of their own, not parts of an item in a list or dict."""
+        return {name: value for name, value in self._routed(prefix).items() if "__" not in name}
+
+    def _check_model_parameter(self) -> None:
+        """Raise for a model that is none, and for parameters that the model function does not take."""
+        owner = type(self).__name__
+        model = next((item for item in (self.model, self.build_fn) if item is not None), None)
+        model = getattr(self, "_keras_build_fn", None) if model is None else model
+        if model is None:
+            raise ValueError(
+                f"{owner} needs a model. Give model=..., a function that returns a keras.Model or a ready one."
+            )
+        is_ready = isinstance(model, keras.Model)
+        if not (is_ready or inspect.isroutine(model) or isinstance(model, functools.partial)):
+            raise TypeError(
+                f"The 'model' parameter of {owner} must be a function that returns a keras.Model, or a ready one. "
+                f"Got {model!r} instead."
+            )
+        parameters = {} if is_ready else inspect.signature(model).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return
+        own = [name for name in getattr(self, "_user_params", ()) if not is_routed(name)]
+        owners: Any = type(self)
+        known = [*parameters, *signature_parameters(owners)]
+        for name in sorted({*own, *self._routed("model")}):
+            if name not in parameters:
+                nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+                reason = "a ready model takes none" if is_ready else "neither has its model function"
+                raise TypeError(f"{owner} has no parameter {name!r}, and {reason}.{hint}")
+
+    def _merges_rows(self, network: _engine.Network) -> bool:
+        """Whether equal rows may be merged in training with one batch: nothing draws for rows, mixes or counts them."""
+        model = network.model
+        # Beside the loss, the first of them, metrics count each row once, whatever its weight.
+        return not model.non_trainable_variables and len(model.metrics) == 1 and averages_rows(model.loss)
+
+    # --- fit ----------------------------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule) -> None:
+        """Run one training from the user's data to a trained network, or leave everything as it was."""
+        with _all_or_nothing(self, trains_in_place=schedule.keeps_network):
+            self._fit_under_callbacks(X, y, sample_weight, validation, schedule)
+
+    @with_callbacks
+    def _fit_under_callbacks(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule
+    ) -> None:
+        rows = self._validate(X, y, sample_weight, reset=not schedule.keeps_network)
+        if schedule.keeps_network:
+            self._check_kept_network()
+        else:
+            self._prepare(rows)
+        train, held_out = self._split(self._encode(rows), validation, schedule)
+        settings = self._settings(train, held_out, schedule)
+        if settings.batch_size >= len(train.y) and self._merges_rows(self._network):
+            train = _Rows(*merge_equal_rows(*train))
+            settings = dataclasses.replace(settings, batch_size=len(train.y))
+        with self._scikit_callbacks(settings, X, y, sample_weight) as settings:
+            result = _engine.fit(
+                self._network, train.as_data(), None if held_out is None else held_out.as_data(), settings
+            )
+        self._record(result, settings)
+
+    def _check_parameters(self) -> None:
+        """Raise for a parameter that is out of range or unknown."""
+        self._check_callbacks()
+        owner = type(self).__name__
+        for prefix, method in (("predict", keras.Model.predict), ("compile", keras.Model.compile)):
+            routed = [name for name in self._routed(prefix) if not name.startswith("callbacks")]
+            check_arguments(f"{owner}({prefix}__...)", routed, _arguments_of(method), prefix + "__")
+
+    def _check_callbacks(self) -> None:
+        for callback in _flat_callbacks(self.callbacks):
+            kind = callback if inspect.isclass(callback) else type(callback)
+            if not issubclass(kind, keras.callbacks.Callback):
+                raise TypeError(
+                    f"The 'callbacks' parameter of {type(self).__name__} must hold Keras callbacks, as instances or "
+                    f"classes. Got {callback!r} instead. Callbacks of scikit-learn are set with set_callbacks."
+                )
+
+    def _check_kept_network(self) -> None:
+        """Bring the network of an earlier fit up to date with the parameters, or raise where that cannot be."""
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> _Rows:
+        """Arrays from what the user gave, class weights multiplied in."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        X = self._validate_rows(X, reset=reset)
+        y = self._validate_y(y)
+        check_lengths(X, y)
+        weights = validate_weights(sample_weight, X.shape[0])
+        class_weights = self._class_weights(y, None if reset else getattr(self, "classes_", None))
+        if class_weights is not None:
+            weights = class_weights if weights is None else weights * class_weights
+            if not (weights > 0).any():
+                raise ValueError("No row has a weight above zero: class_weight times sample_weight is zero for each.")
+        return _Rows(X, y, weights)
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+        """X of shape (n, ...) as the network takes it; with ``reset`` its features are learned."""
+        return validate_rows(self, X, reset=reset, allow_nd=self._allows_nd)
+
+    def _validate_y(self, y: Any) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def _class_weights(self, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[Any] | None:
+        """Weights of shape (n,) that the classes give to the rows; ``classes`` are those of an earlier fit."""
+        return None
+
+    def _prepare(self, rows: _Rows) -> None:
+        """Learn what y means and build a network for it; what an earlier fit has learned is forgotten."""
+        for name in [name for name in vars(self) if name.endswith("_") and not name.endswith("__")]:
+            if name not in ("n_features_in_", "feature_names_in_"):
+                delattr(self, name)
+        self._seeds = draw_seeds(self.random_state)
+        self.X_shape_, self.X_dtype_ = rows.X.shape, rows.X.dtype
+        self.y_dtype_, self.y_ndim_ = rows.y.dtype, rows.y.ndim
+        self.target_encoder_ = self._fit_target_encoder(rows)
+        self._take_over_metadata(self.target_encoder_)
+        self.feature_encoder_ = self.feature_encoder.fit(rows.X)
+        self._take_over_metadata(self.feature_encoder_)
+        self._network = self._build_network(self._seeds.weights)
+
+    def _take_over_metadata(self, encoder: Any) -> None:
+        """Make what an encoder tells of the data attributes of the estimator, as scikeras does."""
+        for name, value in getattr(encoder, "get_metadata", dict)().items():
+            setattr(self, name, value)
+
+    def _fit_target_encoder(self, rows: _Rows) -> Any:
+        encoder = self.target_encoder
+        if isinstance(encoder, ClassTargets | RegressionTargets):
+            return encoder.fit(rows.y, rows.weights)
+        return encoder.fit(rows.y)
+
+    def _encode(self, rows: _Rows) -> _Rows:
+        """Rows as the network takes them, those of weight zero left out."""
+        encoded = _Rows(self._encode_features(rows.X), self.target_encoder_.transform(rows.y), rows.weights)
+        return _Rows(*drop_weightless_rows(*encoded))
+
+    def _encode_features(self, X: Any) -> Any:
+        encoder: Any = self.feature_encoder_
+        if isinstance(encoder, FunctionTransformer) and encoder.func is None:
+            return X
+        return encoder.transform(X)
+
+    def _split(self, rows: _Rows, validation: tuple[Any, Any, Any], schedule: Schedule) -> tuple[_Rows, _Rows | None]:
+        """Rows to train on and rows to be judged on: the user's own, a share split off, or none."""
+        X_val, y_val, weights_val = validation
+        if X_val is not None:
+            try:
+                return rows, self._encode(self._validate(X_val, y_val, weights_val, reset=False))
+            except ValueError as error:
+                raise ValueError(f"In the rows for validation (X_val, y_val, sample_weight_val): {error}") from error
+        fraction = schedule.arguments.get("validation_split", self._validation_share(schedule))
+        if not fraction:
+            return rows, None
+        train, held_out = split_rows(self._strata(rows.y), len(rows.y), fraction, self._seeds.split)
+        return rows.take(train), rows.take(held_out)
+
+    def _validation_share(self, schedule: Schedule) -> float:
+        """Fraction of the rows to split off for validation."""
+        return float(self.validation_split)
+
+    def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        """Group of each row of encoded y, shape (n,), whose shares a split keeps; None for any split."""
+        return None
+
+    # --- one training run ---------------------------------------------------------------------------------------
+
+    def _settings(self, train: _Rows, held_out: _Rows | None, schedule: Schedule) -> _engine.Settings:
+        arguments = schedule.arguments
+        handled = (*_SETTINGS_ARGUMENTS, "validation_split")
+        rest = {name: value for name, value in arguments.items() if name not in handled}
+        callbacks, _ = keras_callbacks(self)
+        batch_size = self._batch_size(arguments.get("batch_size"), len(train.y))
+        return _engine.Settings(
+            epochs=self._n_epochs(schedule.epochs, len(train.y), batch_size),
+            batch_size=batch_size,
+            seed=self._seeds.order,
+            shuffle=bool(arguments.get("shuffle", True)),
+            initial_epoch=schedule.initial_epoch,
+            validation_batch_size=self._validation_batch_size(arguments.get("validation_batch_size"), held_out),
+            early_stopping=self._early_stopping(schedule),
+            callbacks=tuple(callbacks),
+            verbose=int(arguments.get("verbose", 0)),
+            keras_fit_arguments=rest,
+        )
+
+    def _fit_arguments(self) -> dict[str, Any]:
+        """Arguments for ``keras.Model.fit`` from parameters: those routed with ``fit__`` win."""
+        flat = {name: getattr(self, name) for name in _SETTINGS_ARGUMENTS if hasattr(self, name)}
+        routed = {name: value for name, value in self._routed("fit").items() if not name.startswith("callbacks")}
+        self._check_fit_arguments(routed, prefix="fit__")
+        return flat | routed
+
+    def _check_fit_arguments(self, arguments: Mapping[str, Any], prefix: str = "") -> None:
+        owner = type(self).__name__
+        for name in ("callbacks", "class_weight"):
+            if name in arguments:
+                raise TypeError(f"{owner}.fit takes no {prefix + name!r}. Give {name}=... to the constructor.")
+        check_arguments(f"{owner}.fit", arguments, _arguments_of(keras.Model.fit), prefix)
+
+    def _check_counts(self, arguments: Mapping[str, Any]) -> None:
+        """Raise for numbers of rows or epochs that are out of range."""
+        for name, least, words in _COUNTS:
+            words += self._count_words.get(name, ())
+            value = arguments.get(name, words[0] if words else least)
+            if not (is_count(value, least) or any(value is word or value == word for word in words)):
+                raise ValueError(
+                    f"The {name!r} parameter of {type(self).__name__} must be an int in the range [{least}, inf)"
+                    f"{''.join(f' or {word!r}' for word in words)}. Got {value!r} instead."
+                )
+        fraction = arguments.get("validation_split", getattr(self, "validation_split", 0))
+        if not isinstance(fraction, Real) or not 0 <= float(fraction) < 1:
+            raise ValueError(
+                f"The 'validation_split' parameter of {type(self).__name__} must be a float in the range [0, 1). "
+                f"Got {fraction!r} instead."
+            )
+
+    def _n_epochs(self, epochs: Any, n_rows: int, batch_size: int) -> int:
+        return int(epochs)
+
+    def _batch_size(self, batch_size: int | None, n_rows: int) -> int:
+        if batch_size is None:
+            return min(_KERAS_BATCH_SIZE, n_rows)
+        return n_rows if batch_size == -1 else min(int(batch_size), n_rows)
+
+    def _validation_batch_size(self, batch_size: int | None, held_out: _Rows | None) -> int | None:
+        return len(held_out.y) if batch_size == -1 and held_out is not None else batch_size
+
+    def _early_stopping(self, schedule: Schedule) -> _engine.EarlyStopping | None:
+        return None
+
+    @contextmanager
+    def _scikit_callbacks(
+        self, settings: _engine.Settings, X: Any, y: Any, sample_weight: Any
+    ) -> Iterator[_engine.Settings]:
+        """Let scikit-learn's callbacks see the fit as a task with one subtask per epoch."""
+        context = self._init_callback_context(max_subtasks=settings.epochs)
+        if not has_callbacks(self):
+            yield settings
+            return
+        seen = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
+        context.call_on_fit_task_begin(estimator=self, **seen)
+        epochs = _EpochTasks(self, context, seen)
+        yield dataclasses.replace(settings, on_epoch_begin=epochs.begin, on_epoch_end=epochs.end)
+        context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **seen)
+
+    def _record(self, result: _engine.Result, settings: _engine.Settings) -> None:
+        """Keep what a training run has left, behind what earlier runs left when it goes on from them."""
+        earlier: dict[str, list[float]] = getattr(self, "history_", {}) if settings.initial_epoch else {}
+        self.history_ = joined_histories(earlier, result.history)
+        self.n_iter_ = len(self.history_["loss"])
+        self.engine_ = result.way
+        if result.best_epoch is not None:
+            self.best_epoch_ = result.best_epoch + 1
+        elif hasattr(self, "best_epoch_"):
+            del self.best_epoch_
+        for callback in settings.callbacks:
+            callback.set_model(None)
+        if result.stopped_by == "interrupt":
+            warnings.warn(
+                f"The fit was interrupted in epoch {settings.initial_epoch + result.n_epochs + 1}. "
+                "The best weights so far are kept.",
+                InterruptedFitWarning,
+                stacklevel=8,
+            )
+
+    # --- public methods -----------------------------------------------------------------------------------------
+
+    def initialize(self, X: Any, y: Any) -> Self:
+        """Build the network for data of this shape without training it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows like those to come.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+
+        Returns
+        -------
+        self : estimator
+            The estimator itself, ready to predict.
+        """
+        self._check_parameters()
+        with _all_or_nothing(self):
+            self._prepare(self._validate(X, y, None, reset=True))
+        return self
+
+    def _fit_from(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], arguments: dict[str, Any]
+    ) -> Self:
+        """Train for ``epochs``, from a new network unless ``warm_start`` keeps the old one."""
+        self._check_parameters()
+        self._check_fit_arguments(arguments)
+        keeps_network = bool(self.warm_start) and self.initialized_
+        self._train(X, y, sample_weight, validation, keeps_network, False, self._fit_arguments() | arguments)
+        return self
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        keeps_network: bool,
+        is_partial: bool,
+        arguments: dict[str, Any],
+    ) -> None:
+        """Run one training with arguments of ``keras.Model.fit``, those for validation taken as X_val and y_val."""
+        arguments, validation = self._with_validation_data(arguments, validation)
+        self._check_counts(arguments)
+        schedule = Schedule(
+            keeps_network,
+            is_partial,
+            epochs=arguments.pop("epochs", 1),
+            initial_epoch=int(arguments.pop("initial_epoch", 0)),
+            arguments=arguments,
+        )
+        self._fit(X, y, sample_weight, validation, schedule)
+
+    def _with_validation_data(
+        self, arguments: dict[str, Any], validation: tuple[Any, Any, Any]
+    ) -> tuple[dict[str, Any], tuple[Any, Any, Any]]:
+        """Take Keras's ``validation_data`` as X_val, y_val and sample_weight_val."""
+        rest = {name: value for name, value in arguments.items() if name != "validation_data"}
+        given = arguments.get("validation_data")
+        if given is not None and all(value is None for value in validation):
+            X_val, y_val, weights_val = (*given, None) if len(given) == 2 else given
+            validation = X_val, y_val, weights_val
+        missing = [name for name, value in zip(("X_val", "y_val"), validation, strict=False) if value is None]
+        if missing and any(value is not None for value in validation):
+            raise ValueError(
+                f"{type(self).__name__}.fit needs X_val and y_val together. {' and '.join(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing."
+            )
+        return rest, validation
+
+    def _partial_fit_from(self, X: Any, y: Any, sample_weight: Any, arguments: dict[str, Any]) -> Self:
+        """Train for one more epoch."""
+        for name in ("epochs", "initial_epoch"):
+            if name in arguments:
+                raise TypeError(f"{type(self).__name__}.partial_fit trains for one epoch and takes no {name!r}.")
+        self._check_parameters()
+        self._check_fit_arguments(arguments)
+        arguments = self._fit_arguments() | arguments | {"epochs": 1, "initial_epoch": self.current_epoch}
+        self._train(X, y, sample_weight, (None, None, None), self.initialized_, True, arguments)
+        return self
+
+    @property
+    def current_epoch(self) -> int:
+        """The number of epochs that the history holds."""
+        return len(getattr(self, "history_", {}).get("loss", ()))
+
+    def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+        """Outputs of the network, shape (n, n_outputs)."""
+        check_is_fitted(self)
+        X = self._encode_features(self._validate_rows(X, reset=False))
+        if X.ndim > 2 and (taken := _misfitting_rows(self.model_, X.shape)):
+            raise ValueError(
+                f"X has rows of shape {X.shape[1:]}, but the model of {type(self).__name__} takes rows of shape "
+                f"{taken}."
+            )
+        arguments = self._routed("predict") | kwargs
+        return self._predict_with_arguments(X, arguments) if arguments else _engine.predict(self._network, X)
+
+    def _predict_with_arguments(self, X: Any, arguments: dict[str, Any]) -> NDArray[np.float32]:
+        """Predict with arguments of ``keras.Model.predict``; most of them only Keras itself can heed."""
+        named = [name for name in arguments if not name.startswith("callbacks")]
+        check_arguments(f"{type(self).__name__}.predict", named, _arguments_of(keras.Model.predict))
+        self._check_counts({"batch_size": arguments.get("batch_size")})
+        given: Any = arguments.pop("batch_size", None)
+        batch_size = int(given) if is_count(given, 1) else None
+        if arguments.get("verbose") in (0, "auto"):
+            del arguments["verbose"]
+        if not arguments:
+            return _engine.predict(self._network, X, batch_size)
+        _, callbacks = keras_callbacks(self)
+        arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
+        outputs: NDArray[np.float32] = self.model_.predict(
+            X, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
+        )
+        return outputs
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean accuracy of a classifier or the R2 of a regressor.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...)
+            Rows to be judged on.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their true targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Accuracy in [0, 1], or R2, at most 1.
+        """
+        return float(self.scorer(y, self.predict(X), sample_weight=sample_weight, **self._routed("score")))
+
+    def _tags(self, kind: str, **specific: Any) -> Tags:
+        """Return all tags: scikeras's base order keeps those of scikit-learn's mixins from being inherited."""
+        return Tags(
+            estimator_type=kind,
+            target_tags=TargetTags(required=True, multi_output=kind == "regressor"),
+            transformer_tags=None,
+            input_tags=InputTags(sparse=True, three_d_array=self._allows_nd),
+            **specific,
+        )
+
+
+# Numbers of rows and epochs: the least of each, and what may stand in its place.
+_COUNTS: tuple[tuple[str, int, tuple[Any, ...]], ...] = (
+    ("epochs", 1, ()),
+    ("initial_epoch", 0, ()),
+    ("batch_size", 1, (None, -1)),
+    ("validation_batch_size", 1, (None, -1)),
+)
+
+
+def is_count(value: Any, least: int) -> bool:
+    """Whether a value is an int of at least ``least``."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+@functools.cache
+def _arguments_of(method: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the arguments of a method of ``keras.Model`` that a user of an estimator may give."""
+    taken = ("self", "x", "y", "sample_weight", "callbacks", "class_weight")
+    return tuple(name for name in inspect.signature(method).parameters if name not in taken)
+
+
+def check_arguments(owner: str, given: Iterable[str], known: Sequence[str], prefix: str = "") -> None:
+    """Raise for a name that is not among the known ones, with the nearest of them."""
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            hint = f"Did you mean {prefix + nearest[0]!r}?" if nearest else f"Known: {', '.join(known)}."
+            raise TypeError(f"{owner} got an unexpected argument {prefix + name!r}. {hint}")
+
+
+def _flat_callbacks(callbacks: Any) -> Iterator[Any]:
+    """Each callback in a single one, a list or a dict, which may be nested."""
+    if isinstance(callbacks, Mapping):
+        callbacks = list(callbacks.values())
+    if isinstance(callbacks, list | tuple):
+        for item in callbacks:
+            yield from _flat_callbacks(item)
+    elif callbacks is not None:
+        yield callbacks
+
+
+class _EpochTasks:
+    """The epochs of a fit as scikit-learn's callbacks see them."""
+
+    def __init__(self, estimator: NeuralEstimator, context: CallbackContext, seen: Mapping[str, Any]) -> None:
+        self._estimator = estimator
+        self._context = context
+        self._seen = seen
+        self._task: CallbackContext | None = None
+
+    def begin(self, epoch: int) -> None:
+        """Open the epoch's task."""
+        self._task = self._context.subcontext(task_name="epoch")
+        self._task.call_on_fit_task_begin(estimator=self._estimator, **self._seen)
+
+    def end(self, epoch: int, logs: Mapping[str, float]) -> bool:
+        """Close the epoch's task; true when a callback asks to stop."""
+        assert self._task is not None
+        return bool(
+            self._task.call_on_fit_task_end(
+                estimator=self._estimator, reconstruction_attributes=self._fitted_attributes, **self._seen
+            )
+        )
+
+    def _fitted_attributes(self) -> dict[str, Any]:
+        return {"_network": self._estimator._fitted_network().snapshot()}
+
+
+def split_rows(
+    strata: NDArray[Any] | None, n_rows: int, fraction: float, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row numbers to train on and to be judged on, stratified where each stratum has rows for both."""
+    n_held_out = max(1, round(fraction * n_rows))
+    if n_rows - n_held_out < 1:
+        raise ValueError(
+            f"Splitting off {fraction:g} of {n_rows} rows for validation leaves none to train on. "
+            "Give more rows, a smaller fraction, or X_val and y_val."
+        )
+    splitter = ShuffleSplit
+    if strata is not None:
+        sizes = np.unique(strata, return_counts=True)[1]
+        if sizes.min() >= 2 and n_held_out >= len(sizes) <= n_rows - n_held_out:
+            splitter = StratifiedShuffleSplit
+    groups = np.zeros(n_rows) if strata is None else strata
+    train, held_out = next(splitter(1, test_size=n_held_out, random_state=seed).split(groups, groups))
+    return np.sort(train), np.sort(held_out)
+
+
+def joined_histories(earlier: Mapping[str, list[float]], later: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """One history of two runs; a value that one of them lacks is NaN."""
+    n_earlier = len(earlier.get("loss", ()))
+    n_later = len(later["loss"])
+    return {
+        name: list(earlier.get(name, [np.nan] * n_earlier)) + list(later.get(name, [np.nan] * n_later))
+        for name in [*earlier, *(name for name in later if name not in earlier)]
+    }
+
+
+def _misfitting_rows(model: keras.Model, X_shape: tuple[int, ...]) -> tuple[int | None, ...] | None:
+    """The shape of the rows that a model takes, unless X of shape (n, ...) has such rows."""
+    taken: tuple[int | None, ...] = (getattr(model, "input_shape", None) or (None,))[1:]
+    # Keras itself adds or drops a last axis of length one.
+    fits = len(taken) != len(X_shape) - 1 or all(
+        size in (None, given) for size, given in zip(taken, X_shape[1:], strict=True)
+    )
+    return None if fits else taken
+
+
+def zero_row(X_shape: tuple[int, ...]) -> Any:
+    """One row of zeros like those of X, on which Keras builds a model whose input shape is not given."""
+    return keras.ops.zeros((1, *X_shape[1:]))
