@@ -10,6 +10,21 @@ import keras
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from ._network_drawing import (
+    INK,
+    LINE_HEIGHT,
+    SOFT_INK,
+    draw_arc,
+    draw_block,
+    draw_edges,
+    draw_funnel,
+    draw_loop,
+    draw_nodes,
+    has_edges,
+    text_width,
+    write_beside,
+    write_header,
+)
 from ._network_layers import NetworkLayer, read_layers
 from ._network_layout import (
     MARGIN,
@@ -33,8 +48,7 @@ if TYPE_CHECKING:
     from matplotlib.patches import Polygon
     from matplotlib.text import Text
 
-# Blue and vermilion of M. Okabe and K. Ito, the others by P. Tol: told apart with any colour vision.
-_POSITIVE, _NEGATIVE = "#0072b2", "#d55e00"
+# By P. Tol: told apart with any colour vision.
 _COLORS = {
     "input": "#dddddd",
     "dense": "#99ddff",
@@ -45,8 +59,6 @@ _COLORS = {
     "merge": "#ee8866",
     "other": "#bbbbbb",
 }
-_INK, _SOFT_INK = "#222222", "#555555"
-_LINE_HEIGHT = 1.3
 _LONGEST_NAME = 18
 _WIDEST_FIGURE = 14.0 * 72
 _LEAST_FONTSIZE = 6.0
@@ -317,7 +329,7 @@ class NetworkDisplay:
         self._draw_layers(glyphs)
         self._write_labels(labels, layout)
         self._write_names(names, glyphs, layout)
-        self.title_ = _write_header(self.ax_, title, signs, height, layout.fontsize)
+        self.title_ = write_header(self.ax_, title, signs, height, layout.fontsize)
         return self
 
     def _check_parameters(self, ax: Any, orientation: Any, max_nodes: Any) -> None:
@@ -367,21 +379,21 @@ class NetworkDisplay:
             for source in layer.sources:
                 start, end = glyphs[source], glyphs[position]
                 if source != position - 1:
-                    _draw_arc(self.ax_, start, end, layout)
-                elif _has_edges(layer, start, end):
-                    self.edges_[position] = _draw_edges(self.ax_, layer, start, end)
+                    draw_arc(self.ax_, start, end, layout)
+                elif has_edges(layer, start, end):
+                    self.edges_[position] = draw_edges(self.ax_, layer, start, end)
                 else:
-                    _draw_funnel(self.ax_, start, end)
+                    draw_funnel(self.ax_, start, end)
 
     def _draw_layers(self, glyphs: list[Glyph]) -> None:
         self.nodes_, self.blocks_ = {}, {}
         for position, (layer, glyph) in enumerate(zip(self.layers, glyphs, strict=True)):
             if glyph.nodes is not None:
-                self.nodes_[position] = _draw_nodes(self.ax_, glyph, _COLORS[layer.kind])
+                self.nodes_[position] = draw_nodes(self.ax_, glyph, _COLORS[layer.kind])
             else:
-                self.blocks_[position] = _draw_block(self.ax_, glyph, _COLORS[layer.kind])
+                self.blocks_[position] = draw_block(self.ax_, glyph, _COLORS[layer.kind])
             if layer.kind == "recurrent":
-                _draw_loop(self.ax_, glyph)
+                draw_loop(self.ax_, glyph)
 
     def _write_labels(self, labels: list[Label], layout: Layout) -> None:
         alignment = "center" if layout.orientation == "horizontal" else "left"
@@ -389,15 +401,15 @@ class NetworkDisplay:
         for label, room in zip(labels, layout.rooms, strict=True):
             style: dict[str, Any] = {"ha": alignment, "va": "top", "fontsize": layout.fontsize, "linespacing": 1.15}
             x, y = room.label
-            below = y - _LINE_HEIGHT * layout.fontsize * (label.title.count("\n") + 1)
+            below = y - LINE_HEIGHT * layout.fontsize * (label.title.count("\n") + 1)
             self.labels_ += [
-                self.ax_.text(x, y, label.title, color=_INK, weight="bold", **style),
-                self.ax_.text(x, below, label.body, color=_SOFT_INK, **style),
+                self.ax_.text(x, y, label.title, color=INK, weight="bold", **style),
+                self.ax_.text(x, below, label.body, color=SOFT_INK, **style),
             ]
 
     def _write_names(self, names: tuple[list[str], list[str]], glyphs: list[Glyph], layout: Layout) -> None:
-        before = _write_beside(self.ax_, names[0], glyphs[0], layout, side=-1)
-        after = _write_beside(self.ax_, names[1], glyphs[-1], layout, side=1)
+        before = write_beside(self.ax_, names[0], glyphs[0], layout, side=-1)
+        after = write_beside(self.ax_, names[1], glyphs[-1], layout, side=1)
         self.feature_labels_, self.class_labels_ = before, after
 
 
@@ -415,9 +427,9 @@ class _Layouts:
             labels = [label_layer(layer, orientation, is_output=i == last > 0) for i, layer in enumerate(layers)]
             self._labels[orientation] = labels
             self._extents[orientation] = [_extent(label) for label in labels]
-        self._ends = (_widest(names[0]), _widest(names[1]))
-        self._header = (_LINE_HEIGHT + 0.4) * (1 + bool(signs))
-        self._header_width = max(_widest([title], weight="bold"), _widest(["    ".join(signs)]))
+        self._ends = (text_width(names[0]), text_width(names[1]))
+        self._header = (LINE_HEIGHT + 0.4) * (1 + bool(signs))
+        self._header_width = max(text_width([title], weight="bold"), text_width(["    ".join(signs)]))
 
     def fit(self, size: tuple[float, float], orientation: str) -> tuple[Layout, list[Label]]:
         """Arrange the layers in a picture of a size in points."""
@@ -472,20 +484,9 @@ def _size_in_points(ax: Axes) -> tuple[float, float]:
     return 72 * box.width / dpi, 72 * box.height / dpi
 
 
-def _widest(lines: Sequence[str], weight: str = "normal") -> float:
-    """Width of the widest line, in heights of the font."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    font = FontProperties(weight=weight)
-    widths = [TextPath((0, 0), line, size=100, prop=font).get_extents().x1 / 100 for line in lines if line]
-    # A tenth more, because small text on few pixels is drawn wider than its outline.
-    return 1.1 * max(widths, default=0.0)
-
-
 def _extent(label: Label) -> Extent:
-    width = max(_widest(label.title.split("\n"), weight="bold"), _widest(label.body.split("\n")))
-    return Extent(width, _LINE_HEIGHT * label.n_lines + 0.2)
+    width = max(text_width(label.title.split("\n"), weight="bold"), text_width(label.body.split("\n")))
+    return Extent(width, LINE_HEIGHT * label.n_lines + 0.2)
 
 
 def _shorten(name: str) -> str:
@@ -523,129 +524,3 @@ def _signs(layers: Sequence[NetworkLayer], max_nodes: int) -> list[str]:
         if drawn and layer.weights is not None and position - 1 in layer.sources:
             return ["— positive weight", "— negative weight"]
     return []
-
-
-def _has_edges(layer: NetworkLayer, start: Glyph, end: Glyph) -> bool:
-    return (
-        layer.weights is not None
-        and start.nodes is not None
-        and end.nodes is not None
-        and layer.weights.shape == (len(start.nodes), len(end.nodes))
-    )
-
-
-def _draw_edges(ax: Axes, layer: NetworkLayer, start: Glyph, end: Glyph) -> LineCollection:
-    """Draw a line for each weight, its width and opacity by its size."""
-    from matplotlib.collections import LineCollection
-    from matplotlib.colors import to_rgba
-
-    assert layer.weights is not None
-    assert start.nodes is not None
-    assert end.nodes is not None
-    weights = layer.weights.ravel()
-    largest = np.abs(weights).max()
-    shares = np.abs(weights) / largest if largest > 0 else np.zeros(len(weights))
-    colors = [
-        to_rgba(_POSITIVE if w >= 0 else _NEGATIVE, 0.08 + 0.82 * s) for w, s in zip(weights, shares, strict=True)
-    ]
-    # Between layers that stand close, thick lines would cover each other.
-    thickness = min(1.0, float(np.linalg.norm(end.nodes.mean(axis=0) - start.nodes.mean(axis=0))) / 60)
-    lines = [(a, b) for a in start.nodes for b in end.nodes]
-    edges = LineCollection(lines, colors=colors, linewidths=thickness * (0.4 + 1.6 * shares), zorder=1)
-    ax.add_collection(edges, autolim=False)
-    return edges
-
-
-def _draw_funnel(ax: Axes, start: Glyph, end: Glyph) -> None:
-    """Shade what lies between two layers whose weights are not drawn one by one."""
-    from matplotlib.patches import Polygon
-
-    corners = [*start.exit, *reversed(end.entry)]
-    ax.add_patch(Polygon(corners, facecolor="#f0f0f0", edgecolor="#d0d0d0", linewidth=0.6, zorder=0.5))
-
-
-def _draw_arc(ax: Axes, start: Glyph, end: Glyph, layout: Layout) -> None:
-    """Draw a connection that leads past other layers."""
-    from matplotlib.patches import FancyArrowPatch
-    from matplotlib.path import Path
-
-    if layout.orientation == "horizontal":
-        (x0, y0), (x1, y1) = start.top, end.top
-        bend = [(x0, layout.edge), (x1, layout.edge)]
-    else:
-        (x0, y0), (x1, y1) = start.left, end.left
-        bend = [(layout.edge, y0), (layout.edge, y1)]
-    path = Path([(x0, y0), *bend, (x1, y1)], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
-    ax.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=7, color=_SOFT_INK, lw=0.8, zorder=4))
-
-
-def _draw_nodes(ax: Axes, glyph: Glyph, color: str) -> PathCollection:
-    assert glyph.nodes is not None
-    return ax.scatter(
-        glyph.nodes[:, 0],
-        glyph.nodes[:, 1],
-        s=glyph.diameter**2,
-        facecolor=color,
-        edgecolor=_INK,
-        linewidth=min(0.8, glyph.diameter / 8),
-        zorder=3,
-    )
-
-
-def _draw_block(ax: Axes, glyph: Glyph, color: str) -> list[Polygon]:
-    from matplotlib.collections import LineCollection
-    from matplotlib.patches import Polygon
-
-    blocks = []
-    for corners, lightness in glyph.faces:
-        face = Polygon(corners, facecolor=_lighten(color, lightness), edgecolor=_INK, linewidth=0.8, joinstyle="round")
-        face.set_zorder(2)
-        ax.add_patch(face)
-        blocks.append(face)
-    ax.add_collection(LineCollection(glyph.stripes, colors=_INK, linewidths=0.3, zorder=2.5), autolim=False)
-    return blocks
-
-
-def _lighten(color: str, lightness: float) -> Any:
-    from matplotlib.colors import to_rgb
-
-    return tuple(1 - (1 - channel) * (1 - lightness) for channel in to_rgb(color))
-
-
-def _draw_loop(ax: Axes, glyph: Glyph) -> None:
-    """Draw the arrow of a layer that feeds its output back to itself."""
-    from matplotlib.patches import FancyArrowPatch
-
-    x, y = glyph.top
-    loop = FancyArrowPatch((x - 5, y), (x + 5, y), arrowstyle="-|>", connectionstyle="arc3,rad=-1.4", mutation_scale=5)
-    loop.set(color=_INK, linewidth=0.8, zorder=4)
-    ax.add_patch(loop)
-
-
-def _write_beside(ax: Axes, names: list[str], glyph: Glyph, layout: Layout, *, side: int) -> list[Text]:
-    """Write names before (side=-1) or after (side=1) the nodes of a layer."""
-    if not names:
-        return []
-    assert glyph.nodes is not None
-    away = glyph.diameter / 2 + 3
-    spacing = np.ptp(glyph.nodes, axis=0).max() / max(len(names) - 1, 1) or np.inf
-    style: dict[str, Any] = {"fontsize": min(layout.fontsize, 0.85 * spacing), "color": _INK}
-    if layout.orientation == "horizontal":
-        style |= {"ha": "right" if side < 0 else "left", "va": "center_baseline"}
-        offset = (side * away, 0.0)
-    else:
-        style |= {"ha": "center", "va": "bottom" if side < 0 else "top", "rotation": 90}
-        offset = (0.0, -side * away)
-    positions = (glyph.nodes + np.array(offset)).tolist()
-    return [ax.text(x, y, name, **style) for (x, y), name in zip(positions, names, strict=True)]
-
-
-def _write_header(ax: Axes, title: str, signs: list[str], height: float, fontsize: float) -> Text:
-    """Write the title, and below it what the colours of the weights mean."""
-    style: dict[str, Any] = {"va": "top", "fontsize": fontsize}
-    written = ax.text(MARGIN, height - MARGIN, title, color=_INK, weight="bold", ha="left", **style)
-    x = MARGIN
-    for text, color in zip(signs, (_POSITIVE, _NEGATIVE), strict=False):
-        ax.text(x, height - MARGIN - (_LINE_HEIGHT + 0.3) * fontsize, text, color=color, ha="left", **style)
-        x += (_widest([text]) + 1.0) * fontsize
-    return written
