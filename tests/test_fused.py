@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 
 import joblib
 import keras
@@ -25,6 +26,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
     RandomizedSearchCV,
+    ShuffleSplit,
     cross_val_predict,
     cross_val_score,
     cross_validate,
@@ -304,3 +306,24 @@ def test_ctrl_c_ends_all_fits(compile_seconds):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=dict(os.environ))
     assert done.stdout.strip() == "interrupted []"
     assert time.monotonic() - started < 100
+
+
+@pytest.mark.slow
+def test_five_hundred_candidates_hold_a_few_copies_of_the_rows_only(way):
+    rng = np.random.default_rng(0)
+    rows, labels = rng.normal(size=(2000, 200)), rng.integers(0, 2, 2000)
+    candidates = {"learning_rate": list(np.geomspace(1e-4, 1e-2, 500))}
+    network = DenseNetClassifier((4,), epochs=1, batch_size=256, random_state=0)
+    folds = ShuffleSplit(1, test_size=0.5, random_state=0)
+    network.fit(rows[:1000], labels[:1000])
+    tracemalloc.start()
+    try:
+        with skneural.fused_training(max_bytes=2**24):
+            search = GridSearchCV(network, candidates, cv=folds, refit=False).fit(rows, labels)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    # Rows that wait take 16 MB, those in the slots of a stack as much again; beside them are the rows to be scored.
+    n_copies = 64 if way == "stacked" else 24
+    assert peak < n_copies * rows[:1000].nbytes

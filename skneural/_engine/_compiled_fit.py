@@ -118,7 +118,7 @@ class Job:
     _learning_rate: NDArray[Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.judge = EpochJudge(self.settings, lambda: self.state)
+        self.judge = EpochJudge(self.settings)
         self.epoch = self.settings.initial_epoch
         if self.settings.learning_rate_factors is not None and self.learning_rate_index is not None:
             self._learning_rate = self.state.optimizer[self.learning_rate_index]
@@ -201,7 +201,7 @@ class Job:
             logs |= {f"val_{name}": value for name, value in validation_logs.items()}
             self.callbacks.on_test_end(logs)
         self.state, logs = self.callbacks.on_epoch_end(self.epoch, self.state, dict(sorted(logs.items())))
-        if self.judge.end_epoch(self.epoch, logs) or self.callbacks.ask_to_stop:
+        if self.judge.end_epoch(self.epoch, logs, lambda: self.state) or self.callbacks.ask_to_stop:
             self.judge.stopped_by = self.judge.stopped_by or "callback"
         self.epoch += 1
         self.ledger.advance()

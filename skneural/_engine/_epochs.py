@@ -24,9 +24,8 @@ class EpochJudge(Generic[Weights]):
     by more than ``min_delta`` on the one that reset the count, as in ``keras.callbacks.EarlyStopping``.
     """
 
-    def __init__(self, settings: Settings, read_weights: Callable[[], Weights]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._read_weights = read_weights
         self._best = self._reference = math.inf
         self._wait = 0
         self.history: dict[str, list[float]] = {}
@@ -35,7 +34,7 @@ class EpochJudge(Generic[Weights]):
         self.kept: Weights | None = None
         self.stopped_by: StoppedBy | None = None
 
-    def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> bool:
+    def end_epoch(self, epoch: int, logs: Mapping[str, float], read_weights: Callable[[], Weights]) -> bool:
         """Take the results of an epoch and answer whether training should stop."""
         if not math.isfinite(logs.get("loss", 0.0)):
             raise TrainingDivergedError(epoch + 1, float(logs["loss"]))
@@ -48,21 +47,26 @@ class EpochJudge(Generic[Weights]):
             self.stopped_by = "callback"
         rule = self._settings.early_stopping
         if rule is None:
-            self.kept = self._read_weights()
-        elif self._has_run_out_of_patience(rule, epoch, logs):
-            self.stopped_by = "early_stopping"
+            self.kept = read_weights()
+        else:
+            value = self._monitored(rule, logs)
+            if value < self._best or self.best_epoch is None:
+                self._best, self.best_epoch = value, epoch
+                self.kept = read_weights()
+            if self._has_run_out_of_patience(rule, value):
+                self.stopped_by = "early_stopping"
         return self.stopped_by is not None
 
-    def _has_run_out_of_patience(self, rule: EarlyStopping, epoch: int, logs: Mapping[str, float]) -> bool:
+    def _monitored(self, rule: EarlyStopping, logs: Mapping[str, float]) -> float:
+        """Give the value that should fall."""
         if rule.monitor not in logs:
             raise ValueError(
                 f"Early stopping monitors {rule.monitor!r}, which this training does not report. "
                 f"It reports {sorted(logs)}."
             )
-        value = logs[rule.monitor] if rule.mode == "min" else -logs[rule.monitor]
-        if value < self._best or self.best_epoch is None:
-            self._best, self.best_epoch = value, epoch
-            self.kept = self._read_weights()
+        return logs[rule.monitor] if rule.mode == "min" else -logs[rule.monitor]
+
+    def _has_run_out_of_patience(self, rule: EarlyStopping, value: float) -> bool:
         if value < self._reference - rule.min_delta:
             self._reference, self._wait = value, 0
         else:

@@ -75,7 +75,7 @@ class _JudgeCallback(keras.callbacks.Callback):
             self._settings.on_epoch_begin(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        if self._judge.end_epoch(epoch, logs if logs is not None else {}):
+        if self._judge.end_epoch(epoch, logs if logs is not None else {}, self.model.get_weights):
             self.model.stop_training = True
 
 
@@ -91,7 +91,7 @@ def fit_with_keras(
         size = settings.validation_batch_size or settings.batch_size
         arguments["validation_data"] = _Batches(validation, size, dtype, None)
     scheduling = [] if settings.learning_rate_factors is None else [_ScheduleCallback(settings)]
-    judge: EpochJudge[Weights] = EpochJudge(settings, network.get_weights)
+    judge: EpochJudge[Weights] = EpochJudge(settings)
     interrupted = False
     try:
         model.fit(

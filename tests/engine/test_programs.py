@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
 from skneural._engine import EarlyStopping, Network, Settings, _alone, _run_programs, fit
+from skneural._engine._feeding import Rows
 from skneural._engine._kept import LeastRecentlyUsed
 from skneural._engine._program import Program, traces
 
@@ -70,13 +72,16 @@ def test_a_dropped_program_leaves_no_graph_behind(monkeypatch, parameters):
     """Both have functions with gradients of their own, which TensorFlow keeps with their graphs once traced."""
     monkeypatch.setattr(_run_programs, "_programs", LeastRecentlyUsed(1))
 
-    def n_graphs_after(width):
+    def graphs_of_fit(width):
+        before = {id(one) for one in gc.get_objects() if isinstance(one, FuncGraph)}
         DenseNetClassifier((width,), epochs=1, **parameters).fit(X, Y)
-        gc.collect()
-        return sum(isinstance(one, FuncGraph) for one in gc.get_objects())
+        return [weakref.ref(one) for one in gc.get_objects() if isinstance(one, FuncGraph) and id(one) not in before]
 
-    n_graphs = n_graphs_after(21)
-    assert [n_graphs_after(width) for width in (22, 23)] == [n_graphs, n_graphs]
+    graphs = graphs_of_fit(21)
+    assert any(graph() is not None for graph in graphs)
+    graphs_of_fit(22)
+    gc.collect()
+    assert all(graph() is None for graph in graphs)
 
 
 def test_models_of_a_users_function_share_a_program():
@@ -153,3 +158,18 @@ def test_values_are_dropped_several_at_once_and_then_what_follows_is_done():
         assert kept.get(key, lambda key=key: -key) == -key
     assert drops == [2]
     assert [key in kept for key in range(5)] == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"early_stopping": True}, {"callbacks": keras.callbacks.TerminateOnNaN}])
+def test_a_fit_lets_go_of_its_rows_at_once(parameters):
+    """Not only when Python's garbage collector comes by, which counts objects, not what they hold."""
+    network = DenseNetClassifier((7,), epochs=2, random_state=0).set_params(**parameters)
+    network.fit(X, Y)
+    gc.collect()
+    gc.disable()
+    try:
+        network.fit(X, Y)
+        held = [one for one in gc.get_objects() if isinstance(one, Rows)]
+    finally:
+        gc.enable()
+    assert not held
