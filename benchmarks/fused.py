@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -163,15 +164,28 @@ def medians(n_times: int, *arguments: object) -> tuple[float, float]:
     return float(first), float(later)
 
 
+def networks_of_the_rule() -> dict[str, tuple[Callable[..., Any], Any]]:
+    """Give networks from small to large, each with rows to learn from."""
+    from skneural import ConvNetClassifier, DenseNetClassifier
+
+    X, y = engine.digits()
+    networks: dict[str, tuple[Callable[..., Any], Any]] = {}
+    for hidden, batch_size in (((10,), 32), ((30,), 32), ((100,), 32), ((256, 128), 64), ((512, 256), 128)):
+        networks[f"dense {hidden}"] = partial(DenseNetClassifier, hidden, batch_size=batch_size), (X, y)
+    for filters in ((2,), (4,), (8,), (8, 16), (16, 32)):
+        plain = {"hidden_layer_sizes": (), "augmentation": False, "dropout": 0.0, "batch_size": 32}
+        networks[f"convolutional {filters}"] = partial(ConvNetClassifier, (8, 8), filters=filters, **plain), (X, y)
+    return networks
+
+
 def print_rule() -> None:
     """Print what a step of one network costs alone and in stacks, in two threads."""
-    from skneural import DenseNetClassifier
     from skneural._engine import _together, _training
 
     class Taken(BaseException):
         """Ends a fit once its job is laid out."""
 
-    def jobs_of(hidden: tuple[int, ...], batch_size: int, n_jobs: int) -> list[Any]:
+    def jobs_of(make: Callable[..., Any], data: Any, n_jobs: int) -> list[Any]:
         jobs: list[Any] = []
 
         def take(job: Any) -> None:
@@ -181,22 +195,22 @@ def print_rule() -> None:
         _training._train, kept = take, _training._train
         for seed in range(n_jobs):
             with contextlib.suppress(Taken):
-                DenseNetClassifier(hidden, batch_size=batch_size, epochs=10, random_state=seed).fit(*engine.digits())
+                make(epochs=10, random_state=seed).fit(*data)
         _training._train = kept
         return jobs
 
-    print("| hidden layers | products a step | slots | first, s | us per network and step |\n|---|---:|---:|---:|---:|")
-    for hidden, batch_size in (((10,), 32), ((30,), 32), ((100,), 32), ((256, 128), 64), ((512, 256), 128)):
+    print("| network | products a step | slots | first, s | us per network and step |\n|---|---:|---:|---:|---:|")
+    for name, (make, data) in networks_of_the_rule().items():
         for n_slots in (0, 4, 8, 16):
             taken = []
             for _ in range(3):
-                jobs = jobs_of(hidden, batch_size, 32)
+                jobs = jobs_of(make, data, 32)
                 started = time.perf_counter()
                 _together._train_group(jobs, _together.Plan(2, n_slots), {})
                 taken.append(time.perf_counter() - started)
             n_steps = sum(10 * job.training.rows.n_batches for job in jobs)
             us = 1e6 * min(taken) / n_steps
-            print(f"| {hidden} | {_together.n_products(jobs[0])} | {n_slots} | {taken[0]:.1f} | {us:.1f} |", flush=True)
+            print(f"| {name} | {_together.n_products(jobs[0])} | {n_slots} | {taken[0]:.1f} | {us:.1f} |", flush=True)
 
 
 def main() -> None:

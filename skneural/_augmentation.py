@@ -66,23 +66,22 @@ class RandomAffine(keras.layers.Layer):
         self.horizontal_flip = horizontal_flip
         # A seed of its own keeps Keras from drawing one from Python's global generator.
         self.generator = keras.random.SeedGenerator(0)
-        # XLA on CPUs has no kernel for the map.
-        self.supports_jit = False
+        # XLA makes one pass over the pixels of what would be some forty operations.
+        self._move = tf.function(moved, jit_compile=True, autograph=False)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return images of the shape (n, height, width, channels) of the inputs."""
         if not training:
             return inputs
-        return moved(
-            inputs, self._maps(self.uniform_numbers(inputs.shape[0] or tf.shape(inputs)[0]), inputs.shape[1:3])
-        )
+        uniform = self.uniform_numbers(inputs.shape[0] or tf.shape(inputs)[0])
+        return self._move(inputs, self._maps(uniform, inputs.shape[1:3]))
 
     def uniform_numbers(self, n_rows: int | tf.Tensor) -> tf.Tensor:
         """Draw numbers in [0, 1), shape (n_rows, 5); the engine puts its own source in this place."""
         return keras.random.uniform((n_rows, self.n_uniform_numbers), seed=self.generator)
 
     def _maps(self, uniform: tf.Tensor, image_shape: tuple[int, int]) -> tf.Tensor:
-        """Make the map of each image, shape (n, 8), from its uniform numbers, shape (n, 5)."""
+        """Make the map of each image, shape (n, 6), from its uniform numbers, shape (n, 5)."""
         height, width = image_shape
         signed = 2.0 * uniform - 1.0
         return affine_maps(
@@ -116,26 +115,38 @@ def affine_maps(
     """Give for each image the map from a place in the result to the place in the image that it is taken from.
 
     Angles are in radians, counter-clockwise as the image is seen, about its middle; shifts in pixels; ``mirrors`` is -1
-    to exchange left and right, else 1. All have shape (n,). The maps have the shape (n, 8) of TensorFlow's projective
-    transforms: x' = a0 x + a1 y + a2, y' = a3 x + a4 y + a5, and two zeros.
+    to exchange left and right, else 1. All have shape (n,). The maps have the shape (n, 6): the place taken is at
+    x' = a0 x + a1 y + a2, y' = a3 x + a4 y + a5.
     """
     middle_y, middle_x = (image_shape[0] - 1) / 2.0, (image_shape[1] - 1) / 2.0
-    cosines, sines, zeros = tf.cos(angles) / zooms, tf.sin(angles) / zooms, tf.zeros_like(angles)
+    cosines, sines = tf.cos(angles) / zooms, tf.sin(angles) / zooms
     # The middle of the result, moved back by the shift, is the middle of the image.
     from_x, from_y = middle_x + shifts_right, middle_y + shifts_down
     a0, a1, a3, a4 = mirrors * cosines, -mirrors * sines, sines, cosines
     a2 = middle_x - a0 * from_x - a1 * from_y
     a5 = middle_y - a3 * from_x - a4 * from_y
-    return tf.stack([a0, a1, a2, a3, a4, a5, zeros, zeros], axis=1)
+    return tf.stack([a0, a1, a2, a3, a4, a5], axis=1)
 
 
 def moved(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
-    """Move the pixels of images of shape (n, height, width, channels) along maps of shape (n, 8)."""
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=maps,
-        output_shape=tf.constant(list(images.shape[1:3]), tf.int32),
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-    )
+    """Move the pixels of images of shape (n, height, width, channels) along maps of shape (n, 6).
+
+    Values between pixels are interpolated (bilinear); beyond the edge they are those of the edge.
+    """
+    height, width, n_channels = images.shape[1:]
+    x, y = tf.range(width, dtype=maps.dtype), tf.range(height, dtype=maps.dtype)[:, None]
+    a0, a1, a2, a3, a4, a5 = (maps[:, index, None, None] for index in range(6))
+    from_x, from_y = a0 * x + a1 * y + a2, a3 * x + a4 * y + a5
+    left, top = tf.floor(from_x), tf.floor(from_y)
+    pixels = tf.reshape(images, (-1, height * width, n_channels))
+
+    def at(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+        places = tf.clip_by_value(rows, 0, height - 1) * width + tf.clip_by_value(columns, 0, width - 1)
+        found = tf.gather(pixels, tf.cast(tf.reshape(places, (-1, height * width)), tf.int32), batch_dims=1)
+        return tf.reshape(found, (-1, height, width, n_channels))
+
+    to_right = tf.cast(from_x - left, images.dtype)[..., None]
+    down = tf.cast(from_y - top, images.dtype)[..., None]
+    above = (1 - to_right) * at(top, left) + to_right * at(top, left + 1)
+    below = (1 - to_right) * at(top + 1, left) + to_right * at(top + 1, left + 1)
+    return (1 - down) * above + down * below

@@ -257,6 +257,24 @@ def test_a_budget_of_memory_cuts_what_is_trained_together(lanes):
         np.testing.assert_allclose(bounded.cv_results_[name], unbounded.cv_results_[name], atol=1e-6)
 
 
+def test_where_stacking_fails_every_network_is_trained_all_the_same(lanes, monkeypatch, caplog):
+    """Also those that wait for a slot when the first ones fail."""
+    grid = {"random_state": list(range(4)), "learning_rate": [1e-3, 1e-2]}
+    alone = GridSearchCV(clone(NETWORK), grid, cv=3, refit=False).fit(X, Y)
+
+    def fail(self):
+        lanes.append(len(self.jobs))
+        raise RuntimeError("no such program")
+
+    monkeypatch.setattr(_lane.Lane, "run_epoch", fail)
+    monkeypatch.setattr(_together, "MAX_SLOTS", 2)
+    with caplog.at_level("INFO", logger="skneural"), skneural.fused_training():
+        together = GridSearchCV(clone(NETWORK), grid, cv=3, refit=False).fit(X, Y)
+    assert lanes
+    assert "Networks go on one by one, since training them stacked failed: no such program." in caplog.text
+    np.testing.assert_allclose(together.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"], atol=1e-6)
+
+
 def test_verbose_shows_networks_and_epochs_and_nothing_else_prints(way, capfd):
     with skneural.fused_training():
         cross_val_score(clone(NETWORK), X, Y, cv=3)

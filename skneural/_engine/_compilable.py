@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import compile_arguments, flatten_layers, is_overridden, leaves_weights_out
+from skneural._compat import compile_arguments, is_overridden, leaves_weights_out
 
 from ._records import Settings
 
@@ -18,22 +18,6 @@ _BATCH_HOOKS = (
     "on_test_batch_begin",
     "on_test_batch_end",
 )
-
-# Measured on 2 cores (benchmarks/patterns.py --kernels): with two layers of 32 and 64 filters of 3 x 3 a training step
-# on 32 images takes XLA 20 ms at 8 x 8 pixels and 130 ms at 28 x 28, TensorFlow's own kernels 1.8 and 6.5 ms.
-_SLOW_IN_XLA = (
-    keras.layers.Conv2D,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3D,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv2D,
-)
-
-
-def suits_xla(model: keras.Model) -> bool:
-    """Tell whether XLA runs a model's training loop faster than TensorFlow's own kernels do."""
-    return not any(isinstance(layer, _SLOW_IN_XLA) for layer in flatten_layers(model))
 
 
 def why_not_compiled(model: keras.Model, settings: Settings) -> str | None:

@@ -15,6 +15,7 @@ from ._epochs import EpochJudge
 from ._feeding import Rows
 from ._ledger import Ledger
 from ._network import Network, State
+from ._products import suits_xla
 from ._program import Program
 from ._records import Data, Result, Settings
 from ._rows import epoch_order
@@ -248,17 +249,19 @@ def _with_averages(template: Template, state: State) -> State:
 def make_job(network: Network, train: Data, validation: Data | None, settings: Settings) -> Job:
     """Lay out a training run; nothing is traced or compiled yet."""
     try:
-        training = _make_pass(network, train, settings.batch_size, is_training=True)
+        template = network.program_template(train.y)
+        is_compiled = suits_xla(template.model, settings.batch_size)
+        training = _make_pass(network, train, settings.batch_size, is_training=True, is_compiled=is_compiled)
         judged = None
         if validation is not None:
             size = settings.validation_batch_size or settings.batch_size
-            judged = _make_pass(network, validation, size, is_training=False)
+            judged = _make_pass(network, validation, size, is_training=False, is_compiled=is_compiled)
         return Job(network, network.state, training, judged, settings)
     except Exception as error:
         raise CannotCompileError.from_error(error) from error
 
 
-def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool) -> Pass:
+def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool, is_compiled: bool) -> Pass:
     template = network.program_template(data.y)
     if not is_training and template.is_batch_size_free:
         batch_size = max(batch_size, min(_VALIDATION_BATCH, data.n_rows))
@@ -274,6 +277,7 @@ def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bo
         has_weights=data.sample_weight is not None,
         remainder=None if template.is_row_wise else data.n_rows % batch_size,
         is_ordered=not rows.is_resident,
+        is_compiled=is_compiled,
     )
     return Pass(template, shape, rows, network.program_numbers(template))
 

@@ -21,7 +21,8 @@ class PassShape:
     """All that shapes a program beside its template.
 
     ``n_rows`` is the number of rows that there is room for. ``remainder`` is the length of the last batch where rows
-    must not be masked, and None where they may. ``is_ordered`` says that the rows lie in the order of the visit.
+    must not be masked, and None where they may. ``is_ordered`` says that the rows lie in the order of the visit,
+    ``is_compiled`` that XLA compiles the program.
     """
 
     is_training: bool
@@ -33,7 +34,8 @@ class PassShape:
     y_dtype: str
     has_weights: bool
     remainder: int | None
-    is_ordered: bool = False
+    is_ordered: bool
+    is_compiled: bool
 
     @property
     def order_length(self) -> int:
@@ -53,7 +55,7 @@ def pass_program(template: Template, shape: PassShape) -> Program:
     return _programs.get(
         (template, shape),
         lambda: Program(
-            lambda inputs: one_pass(template, shape, inputs), _specs(template, shape), is_compiled=template.suits_xla
+            lambda inputs: one_pass(template, shape, inputs), _specs(template, shape), is_compiled=shape.is_compiled
         ),
     )
 
@@ -100,7 +102,7 @@ def one_pass(template: Template, shape: PassShape, inputs: Inputs) -> dict[str, 
         n_rows = tf.minimum(batch_size, inputs["n_rows"] - index * batch_size) if is_masked else size
         batch = Batch(X, y, weights, n_rows, is_masked)
         key = tf.stack([inputs["dropout_key"][0], inputs["dropout_key"][1] + tf.cast(index, tf.uint32)])
-        return run_batch(template, state, batch, StepInputs(inputs["numbers"], batch.row_mask, key))
+        return run_batch(template, state, batch, StepInputs(inputs["numbers"], batch.row_mask, key, shape.is_compiled))
 
     def loop(index: tf.Tensor, *state: Any) -> tuple[Any, ...]:
         return index + 1, *_as_tuple(step(index, ModelState(*state), batch_size))

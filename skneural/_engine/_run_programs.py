@@ -59,7 +59,9 @@ def run_program(template: Template, shape: RunShape) -> Program:
     return _programs.get(
         (template, shape),
         lambda: Program(
-            lambda inputs: _run(template, shape, inputs), _specs(template, shape), is_compiled=template.suits_xla
+            lambda inputs: _run(template, shape, inputs),
+            _specs(template, shape),
+            is_compiled=shape.training.is_compiled,
         ),
     )
 

@@ -104,7 +104,7 @@ def _one_step(
     key = tf.stack([model["dropout_key"][0], model["dropout_key"][1] + tf.cast(index, tf.uint32)])
     before = ModelState(*(list(values) for values in state))
     run_batch = train_on_batch if shape.one.is_training else evaluate_on_batch
-    after = run_batch(template, before, batch, StepInputs(model["numbers"], batch.row_mask, key))
+    after = run_batch(template, before, batch, StepInputs(model["numbers"], batch.row_mask, key, is_compiled=True))
     moved = (after.variables, after.optimizer, after.metrics)
     if not shape.is_ragged:
         return moved

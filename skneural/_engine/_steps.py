@@ -89,7 +89,7 @@ def _updated(
             template.optimizer.weight_decay = step.numbers[template.weight_decay_index]
         return template.optimizer.stateless_apply(values, gradients, trainable)
 
-    if not template.suits_xla:
+    if not step.is_compiled:
         update = tf.function(update, jit_compile=True, autograph=False)
     weights, state = update(optimizer_values, gradients, trainable)
     return list(weights), list(state)

@@ -23,11 +23,11 @@ from skneural._compat import (
     untouched_python_random,
 )
 
-from ._compilable import suits_xla
 from ._dropout import dropped, uniform_numbers
 from ._initial_weights import InitialWeights
 from ._kept import LeastRecentlyUsed
 from ._numbers import dropout_layers, number_slots, penalty_kinds
+from ._products import let_layers_use_products
 from ._row_wise import averages_rows, is_row_wise
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ _FIRST_AUGMENTING_STREAM = 2**16
 class StepInputs:
     """What the layers of a template see of the step that is being traced.
 
-    ``row_mask`` has shape (batch,) and is one for rows that count, or is None where all count.
+    ``row_mask`` has shape (batch,) and is one for rows that count, or is None where all count. ``is_compiled`` tells
+    whether XLA compiles the step.
     """
 
     numbers: tf.Tensor
     row_mask: tf.Tensor | None
-    dropout_key: tf.Tensor | None = None
+    dropout_key: tf.Tensor
+    is_compiled: bool
 
 
 class Template:
@@ -81,7 +83,6 @@ class Template:
             metrics.build(keras.KerasTensor((None, *y_shape), y_dtype), self.model.outputs[0])
             self._build_late_metrics(metrics.metrics)
         self.is_row_wise = is_row_wise(self.model)
-        self.suits_xla = suits_xla(self.model)
         self.is_batch_size_free = self.is_row_wise and averages_rows(self.model)
         self.optimizer = stateless_optimizer(self.model.optimizer)
         self.optimizer.build(self.model.trainable_variables)
@@ -107,6 +108,7 @@ class Template:
             if layer.activity_regularizer is not None and penalty_kinds(layer.activity_regularizer):
                 layer.activity_regularizer = _MaskedActivityPenalty(self, layer.activity_regularizer)
             _turn_tensors_into_arrays(layer)
+        let_layers_use_products(self.model, self)
         places: dict[int, dict[str, int]] = {}
         for index, slot in enumerate(number_slots(self.model)):
             if slot.variable is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -11,7 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
+
+from skneural._compat import flatten_layers
 
 from ._alone import train_alone
 from ._compiled_fit import Job
@@ -39,17 +43,30 @@ def may_be_stacked(job: Job, max_models: int) -> bool:
         not job.settings.callbacks
         and not job.settings.verbose
         and job.training.template.is_row_wise
-        and job.training.template.suits_xla
+        and job.training.shape.is_compiled
         and all(one.rows.is_resident for one in job.passes)
+        and not _has_loops(job)
         and n_products(job) <= MAX_PRODUCTS
         and _pays([job] * max_models, n_lanes=1)
     )
 
 
+def _has_loops(job: Job) -> bool:
+    """Tell whether a network goes over time steps: XLA does not compile such loops in a stack (TensorFlow 2.21)."""
+    return any(isinstance(layer, keras.layers.RNN) for layer in flatten_layers(job.training.template.model))
+
+
 def n_products(job: Job) -> int:
     """Count the products of weights and values in one step, forward."""
-    weights = job.training.template.trainable_indices
-    return job.training.shape.batch_size * sum(int(np.prod(job.state.variables[index].shape)) for index in weights)
+    template = job.training.template
+    return job.training.shape.batch_size * sum(_n_products_of(layer) for layer in template.model.layers)
+
+
+def _n_products_of(layer: keras.layers.Layer) -> int:
+    """Count a layer's weights, as often as it has places or time steps to bring them to."""
+    n_weights = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+    first_input = keras.tree.flatten(layer.input)[0]
+    return n_weights * math.prod(size or 1 for size in first_input.shape[1:-1])
 
 
 @dataclass(frozen=True)
@@ -152,6 +169,8 @@ def _run_lane(lane: Lane, waiting: deque[Job], outcomes: dict[Job, Outcome]) -> 
         for job in left:
             outcomes[job] = job.error or _outcome_of(partial(_ended, job))
     _run_one_by_one(deque(lane.release()), outcomes)
+    # After a failure some may be waiting still.
+    _run_one_by_one(waiting, outcomes)
 
 
 def _ended(job: Job) -> Any:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from skneural._engine import Data, Network, Settings, fit
+from skneural._engine import Data, Network, Settings, _products, fit
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
@@ -96,6 +96,22 @@ STACKS = {
         L.MaxPooling2D((2, 1)),
         L.Flatten(),
     ],
+    "valid convolutions": lambda: [
+        L.Reshape((4, 2, 1)),
+        L.Conv2D(3, (2, 1), activation="relu"),
+        L.Conv2D(2, (1, 2), padding="same"),
+        L.AveragePooling2D((2, 1)),
+        L.Flatten(),
+    ],
+    "strided convolution": lambda: [L.Reshape((4, 2, 1)), L.Conv2D(3, 2, strides=(2, 1), padding="same"), L.Flatten()],
+    "convolutions over time": lambda: [
+        L.Reshape((8, 1)),
+        L.Conv1D(3, 3, padding="causal", activation="relu"),
+        L.MaxPooling1D(2),
+        L.Conv1D(2, 2),
+        L.AveragePooling1D(2),
+        L.Flatten(),
+    ],
     "channels first": lambda: [L.Reshape((4, 2)), L.Conv1D(3, 2), L.BatchNormalization(axis=1), L.Flatten()],
     "gru": lambda: [L.Reshape((4, 2)), L.GRU(4)],
     "bidirectional lstm": lambda: [L.Reshape((4, 2)), L.Bidirectional(L.LSTM(3, return_sequences=True)), L.Flatten()],
@@ -161,7 +177,8 @@ def test_optimizer(optimizer):
 @pytest.mark.parametrize(
     "optimizer", ["decayed sgd", "adamw", "average", "accumulation", "schedule", "global clipnorm"]
 )
-def test_optimizer_beside_a_model_that_xla_does_not_compile(optimizer):
+def test_optimizer_beside_a_model_that_xla_does_not_compile(optimizer, monkeypatch):
+    monkeypatch.setattr(_products, "MAX_WINDOW_VALUES", 0)
     train_both_ways(lambda: build("convolution", optimizer=optimizer), make_data("sparse"))
 
 
@@ -179,6 +196,12 @@ def test_sample_weights(loss):
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_layers(stack):
+    train_both_ways(lambda: build(stack=stack), make_data("sparse"))
+
+
+@pytest.mark.parametrize("stack", ["convolution", "valid convolutions"])
+def test_convolutions_by_kernels_of_tensorflow(stack, monkeypatch):
+    monkeypatch.setattr(_products, "MAX_WINDOW_VALUES", 0)
     train_both_ways(lambda: build(stack=stack), make_data("sparse"))
 
 

@@ -1,0 +1,192 @@
+"""Convolutions and pooling of small images as products of matrices and maxima of slices, for programs of XLA's.
+
+XLA's own convolutions on CPUs take ten times as long as TensorFlow's. A product of the kernel with all windows side by
+side takes a quarter of TensorFlow's time while the windows of a batch fit into a core's cache: the whole training loop
+is one program then. Larger images stay with TensorFlow's kernels (benchmarks/patterns.py --kernels).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import product
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from skneural._compat import flatten_layers
+
+# The windows of one layer and batch, in values.
+MAX_WINDOW_VALUES = 500_000
+
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
+_MAXIMA = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
+_MEANS = (keras.layers.AveragePooling1D, keras.layers.AveragePooling2D)
+_SLOW_IN_XLA = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3D,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+    keras.layers.MaxPooling2D,
+    keras.layers.AveragePooling2D,
+)
+
+
+def suits_xla(model: keras.Model, batch_size: int) -> bool:
+    """Tell whether XLA runs a model's training loop faster than TensorFlow's own kernels do."""
+    slow = [layer for layer in flatten_layers(model) if isinstance(layer, _SLOW_IN_XLA)]
+    return all(_n_values(layer) * batch_size <= MAX_WINDOW_VALUES for layer in slow)
+
+
+def _n_values(layer: keras.layers.Layer) -> float:
+    """Count the values in the windows of one row, infinitely many for a layer that has no other form or no shape."""
+    if not (_is_plain_convolution(layer) or _is_plain_pooling(layer)):
+        return math.inf
+    try:
+        sizes = layer.output.shape[1:-1]
+    except AttributeError:
+        # It is inside of another layer.
+        return math.inf
+    if None in sizes:
+        return math.inf
+    window = layer.kernel.shape[:-1] if _is_plain_convolution(layer) else (*layer.pool_size, layer.output.shape[-1])
+    return math.prod(sizes) * math.prod(window)
+
+
+def _is_plain_convolution(layer: keras.layers.Layer) -> bool:
+    return (
+        type(layer) in _CONVOLUTIONS
+        and layer.groups == 1
+        and layer.data_format == "channels_last"
+        and set(layer.strides) == set(layer.dilation_rate) == {1}
+    )
+
+
+def _is_plain_pooling(layer: keras.layers.Layer) -> bool:
+    return (
+        type(layer) in _MAXIMA + _MEANS
+        and layer.padding == "valid"
+        and layer.data_format == "channels_last"
+        and tuple(layer.strides) == tuple(layer.pool_size)
+    )
+
+
+class _Owner(Protocol):
+    """What holds the step that is being traced."""
+
+    @property
+    def step(self) -> Any: ...
+
+
+def let_layers_use_products(model: keras.Model, owner: _Owner) -> None:
+    """Give convolutions and pooling layers their other form in steps that XLA compiles (``owner.step.is_compiled``)."""
+    for layer in flatten_layers(model):
+        if _is_plain_convolution(layer):
+            layer.convolution_op = _Either(owner, _Convolution(layer.padding), layer.convolution_op)
+        elif _is_plain_pooling(layer):
+            layer.call = _Either(owner, _Pooling(layer.pool_size, type(layer) in _MAXIMA), layer.call)
+
+
+class _Either:
+    """One function in steps that XLA compiles, another elsewhere."""
+
+    def __init__(self, owner: _Owner, compiled: Any, other: Any) -> None:
+        self._owner = owner
+        self._compiled = compiled
+        self._other = other
+
+    def __call__(self, *tensors: Any) -> tf.Tensor:
+        step = self._owner.step
+        return (self._compiled if step is not None and step.is_compiled else self._other)(*tensors)
+
+
+class _Convolution:
+    """A convolution with steps of one along each axis."""
+
+    def __init__(self, padding: str) -> None:
+        self._padding = padding
+
+    def __call__(self, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
+        """Convolve (batch, *sizes, channels) with a kernel (*window, channels, filters)."""
+        kernel = tf.convert_to_tensor(kernel)
+        before = [_n_before(self._padding, size) for size in kernel.shape[:-2]]
+        after = [_n_after(self._padding, size) for size in kernel.shape[:-2]]
+        return _convolved(inputs, kernel, before, after)
+
+
+def _n_before(padding: str, window: int) -> int:
+    return {"valid": 0, "same": (window - 1) // 2, "causal": window - 1}[padding]
+
+
+def _n_after(padding: str, window: int) -> int:
+    return window // 2 if padding == "same" else 0
+
+
+def _convolved(inputs: tf.Tensor, kernel: tf.Tensor, before: list[int], after: list[int]) -> tf.Tensor:
+    """Convolve inputs with so many zeros before and after them along each axis."""
+
+    @tf.custom_gradient
+    def convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        windows = _windows(inputs, kernel, before, after)
+
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            flat = tf.reshape(upstream, (-1, upstream.shape[-1]))
+            of_kernel = tf.matmul(tf.reshape(windows, (-1, windows.shape[-1])), flat, transpose_a=True)
+            # Each input has met the kernel's values in the opposite order.
+            axes = list(range(len(before)))
+            turned = tf.transpose(tf.reverse(kernel, axes), (*axes, len(axes) + 1, len(axes)))
+            sizes = kernel.shape[:-2]
+            before_upstream = [size - 1 - n for size, n in zip(sizes, before, strict=True)]
+            after_upstream = [size - 1 - n for size, n in zip(sizes, after, strict=True)]
+            of_inputs = _product(_windows(upstream, turned, before_upstream, after_upstream), turned)
+            return of_inputs, tf.reshape(of_kernel, kernel.shape)
+
+        return _product(windows, kernel), gradients
+
+    return convolution(inputs, kernel)
+
+
+def _windows(inputs: tf.Tensor, kernel: tf.Tensor, before: list[int], after: list[int]) -> tf.Tensor:
+    """Put what each place of the result is computed from side by side, (batch, *sizes, window * channels)."""
+    padded = tf.pad(inputs, [(0, 0), *zip(before, after, strict=True), (0, 0)])
+    window = kernel.shape[:-2]
+    sizes = [have - size + 1 for have, size in zip(padded.shape[1:-1], window, strict=True)]
+    return tf.concat(
+        [
+            padded[(slice(None), *(slice(start, start + size) for start, size in zip(starts, sizes, strict=True)))]
+            for starts in product(*map(range, window))
+        ],
+        axis=-1,
+    )
+
+
+def _product(windows: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    n_filters = kernel.shape[-1]
+    flat = tf.matmul(tf.reshape(windows, (-1, windows.shape[-1])), tf.reshape(kernel, (-1, n_filters)))
+    return tf.reshape(flat, (*windows.shape[:-1], n_filters))
+
+
+class _Pooling:
+    """The largest value or the mean of blocks that lie side by side; what is left over at the ends is dropped."""
+
+    def __init__(self, pool_size: Iterable[int], is_maximum: bool) -> None:
+        self._pool_size = tuple(pool_size)
+        self._is_maximum = is_maximum
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Pool (batch, *sizes, channels)."""
+        ends = [size // pool * pool for size, pool in zip(inputs.shape[1:-1], self._pool_size, strict=True)]
+        places = [
+            inputs[(slice(None), *map(slice, starts, ends, self._pool_size))]
+            for starts in product(*map(range, self._pool_size))
+        ]
+        if not self._is_maximum:
+            return tf.add_n(places) / len(places)
+        # Of equal values the first one takes the gradient, as in TensorFlow's own kernel.
+        largest = places[0]
+        for place in places[1:]:
+            largest = tf.maximum(largest, place)
+        return largest

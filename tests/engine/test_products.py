@@ -1,0 +1,140 @@
+"""Convolutions as products of matrices, pooling as maxima of slices, beside TensorFlow's own kernels."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers as L
+
+from skneural._engine import Data, Network, Settings, _products, _run_programs, fit
+from skneural._engine._program import Program
+from skneural._engine._products import let_layers_use_products, suits_xla
+
+# Keras 3.15 has no `copy` argument in Variable.__array__.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
+
+
+class Owner:
+    """Stands in the place of a template while nothing is traced."""
+
+    class step:
+        is_compiled = True
+
+
+def outputs_and_gradients(model, values, weights):
+    """Outputs of a model of one layer, and the gradients of their weighted sum by inputs and kernel."""
+    inputs = tf.constant(values)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = model(inputs)
+        total = tf.reduce_sum(outputs * weights(outputs.shape))
+    gradients = tape.gradient(total, [inputs, *(variable.value for variable in model.trainable_variables)])
+    return [outputs, *gradients]
+
+
+def compare(layer, row_shape, values=None):
+    rng = np.random.default_rng(0)
+    if values is None:
+        values = rng.normal(size=(5, *row_shape)).astype(np.float32)
+    model = keras.Sequential([L.Input(row_shape), layer])
+    factors = rng.normal(size=5000).astype(np.float32)
+
+    def weights(shape):
+        return np.resize(factors, shape)
+
+    expected = outputs_and_gradients(model, values, weights)
+    let_layers_use_products(model, Owner)
+    for ours, theirs in zip(outputs_and_gradients(model, values, weights), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(expected[1], 0)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("window", [(1, 1), (3, 3), (2, 3), (4, 2), (5, 7)])
+def test_convolution_of_images(window, padding):
+    compare(L.Conv2D(4, window, padding=padding, activation="tanh"), (6, 7, 3))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "causal"])
+@pytest.mark.parametrize("window", [1, 2, 3, 6])
+def test_convolution_of_sequences(window, padding):
+    compare(L.Conv1D(4, window, padding=padding, use_bias=False), (6, 2))
+
+
+@pytest.mark.parametrize("kind", [L.MaxPooling2D, L.AveragePooling2D])
+@pytest.mark.parametrize("size", [(2, 2), (3, 2), (1, 4)])
+def test_pooling_of_images(kind, size):
+    compare(kind(size), (7, 9, 2))
+
+
+@pytest.mark.parametrize("kind", [L.MaxPooling1D, L.AveragePooling1D])
+def test_pooling_of_sequences(kind):
+    compare(kind(3), (8, 2))
+
+
+def test_of_equal_largest_values_the_first_takes_the_gradient():
+    values = np.random.default_rng(1).integers(0, 2, (5, 8, 8, 2)).astype(np.float32)
+    compare(L.MaxPooling2D(2), (8, 8, 2), values)
+
+
+def test_a_value_that_is_not_a_number_is_not_pooled_away():
+    layer = L.MaxPooling2D(2)
+    model = keras.Sequential([L.Input((2, 2, 1)), layer])
+    let_layers_use_products(model, Owner)
+    for place in range(4):
+        values = np.zeros(4, np.float32)
+        values[place] = np.nan
+        assert np.isnan(model(values.reshape(1, 2, 2, 1))).all()
+
+
+def images_model(*layers, side=8):
+    model = keras.Sequential([L.Input((side, side, 1)), *layers, L.Flatten(), L.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("layers", "side", "batch_size", "expected"),
+    [
+        ([L.Conv2D(8, 3), L.MaxPooling2D(2)], 8, 32, True),
+        ([L.Conv2D(8, 3), L.Conv2D(8, 3)], 28, 32, False),
+        ([L.Conv2D(8, 3, padding="same")], 28, 70, True),
+        ([L.Conv2D(8, 3, padding="same")], 28, 71, False),
+        ([L.Conv2D(8, 3, strides=2)], 8, 32, False),
+        ([L.Conv2D(8, 3, dilation_rate=2)], 8, 32, False),
+        ([L.Conv2D(8, 3), L.Conv2D(8, 3, groups=2)], 8, 32, False),
+        ([L.Conv2D(8, 3), L.MaxPooling2D(3, strides=1)], 8, 32, False),
+        ([L.Conv2D(8, 3), L.MaxPooling2D(3, padding="same")], 8, 32, False),
+        ([L.DepthwiseConv2D(3)], 8, 32, False),
+        ([L.SeparableConv2D(2, 3)], 8, 32, False),
+        ([L.Conv2DTranspose(2, 3)], 8, 32, False),
+        ([keras.Sequential([L.Conv2D(8, 3)])], 8, 32, True),
+        ([L.Flatten(), L.Dense(4)], 28, 256, True),
+    ],
+)
+def test_xla_trains_networks_of_small_images(layers, side, batch_size, expected):
+    assert suits_xla(images_model(*layers, side=side), batch_size) == expected
+
+
+def test_training_compiles_convolutions_into_one_program_where_images_are_small(monkeypatch):
+    """Compiled and not, the same network comes out; and the operations show which way was taken."""
+    rng = np.random.default_rng(0)
+    data = Data(rng.random((64, 8, 8, 1), dtype=np.float32), rng.integers(0, 3, 64))
+    weights, compiled = [], []
+
+    def record(function, inputs, *, is_compiled):
+        compiled.append(is_compiled)
+        return Program(function, inputs, is_compiled=is_compiled)
+
+    monkeypatch.setattr(_run_programs, "Program", record)
+    for limit in (_products.MAX_WINDOW_VALUES, 0):
+        monkeypatch.setattr(_products, "MAX_WINDOW_VALUES", limit)
+        keras.utils.set_random_seed(0)
+        network = Network.from_model(images_model(L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D(2)))
+        assert fit(network, data, None, Settings(epochs=3, batch_size=16, seed=0)).way == "compiled"
+        weights.append(network.state.variables)
+    assert compiled == [True, False]
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
