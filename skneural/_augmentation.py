@@ -89,7 +89,7 @@ class RandomAffine(keras.layers.Layer):
             shifts_down=signed[:, 1] * self.shift_range * height,
             shifts_right=signed[:, 2] * self.shift_range * width,
             zooms=1.0 + signed[:, 3] * self.zoom_range,
-            mirrors=tf.where(uniform[:, 4] < (0.5 if self.horizontal_flip else 0.0), -1.0, 1.0),
+            mirrors=1.0 - 2.0 * tf.cast(uniform[:, 4] < (0.5 if self.horizontal_flip else 0.0), tf.float32),
             image_shape=image_shape,
         )
 
@@ -135,7 +135,7 @@ def moved(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
     """
     height, width, n_channels = images.shape[1:]
     x, y = tf.range(width, dtype=maps.dtype), tf.range(height, dtype=maps.dtype)[:, None]
-    a0, a1, a2, a3, a4, a5 = (maps[:, index, None, None] for index in range(6))
+    a0, a1, a2, a3, a4, a5 = tf.unstack(tf.reshape(maps, (-1, 1, 1, 6)), axis=-1)
     from_x, from_y = a0 * x + a1 * y + a2, a3 * x + a4 * y + a5
     left, top = tf.floor(from_x), tf.floor(from_y)
     pixels = tf.reshape(images, (-1, height * width, n_channels))

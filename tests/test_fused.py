@@ -40,7 +40,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skneural
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
+from skneural import (
+    ConvNetClassifier,
+    DenseNetClassifier,
+    DenseNetRegressor,
+    KerasClassifier,
+    RecurrentNetClassifier,
+)
 from skneural._engine import _lane, _together
 
 X, Y = load_iris(return_X_y=True)
@@ -94,10 +100,19 @@ def searched(search):
     return [np.array([scores[name] for name in sorted(scores)]), fitted.predict_proba(X), fitted.best_params_]
 
 
+def build_functional(meta):
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(5, "relu")(inputs)
+    outputs = keras.layers.Dense(3, "softmax")(keras.layers.Concatenate()([inputs, hidden]))
+    return keras.Model(inputs, outputs)
+
+
 def in_each_way(name):
     pipeline = make_pipeline(StandardScaler(), clone(NETWORK))
     routed = {f"densenetclassifier__{key}": value for key, value in RATES.items()}
     own = KerasClassifier(build, loss="sparse_categorical_crossentropy", epochs=3, random_state=1)
+    images = ConvNetClassifier((2, 2), filters=2, kernel_size=2, pool_size=1, epochs=3, batch_size=16, random_state=0)
+    sequences = RecurrentNetClassifier(units=2, filters=(), epochs=2, batch_size=16, random_state=0)
     two = np.stack([Y == 0, Y == 1], axis=1).astype(int)
     named = [("one", clone(NETWORK)), ("two", clone(NETWORK).set_params(l2=0.1)), ("plain", GaussianNB())]
     uses = {
@@ -125,6 +140,13 @@ def in_each_way(name):
         "CalibratedClassifierCV": lambda: [CalibratedClassifierCV(clone(NETWORK), cv=3).fit(X, Y).predict_proba(X)],
         "nested": lambda: [cross_val_score(GridSearchCV(pipeline, routed, cv=2), X, Y, cv=3, scoring="neg_log_loss")],
         "KerasClassifier": lambda: searched(GridSearchCV(own, {"optimizer__learning_rate": [1e-3, 1e-2]}, cv=3)),
+        "functional model": lambda: searched(
+            GridSearchCV(
+                clone(own).set_params(model=build_functional), {"optimizer__learning_rate": [1e-3, 1e-2]}, cv=3
+            )
+        ),
+        "convolutions": lambda: [cross_val_score(images, X, Y, cv=3, scoring="neg_log_loss")],
+        "recurrent": lambda: [cross_val_score(sequences, X, Y, cv=3, scoring="neg_log_loss")],
         "not ours": lambda: [cross_val_score(GaussianNB(), X, Y)],
     }
     return uses if name is None else uses[name]
@@ -255,6 +277,14 @@ def test_a_budget_of_memory_cuts_what_is_trained_together(lanes):
     assert max(lanes, default=1) <= 2
     for name in ("mean_test_score", "std_test_score"):
         np.testing.assert_allclose(bounded.cv_results_[name], unbounded.cv_results_[name], atol=1e-6)
+
+
+def test_networks_of_small_images_are_stacked_with_their_random_maps(lanes, caplog):
+    images = ConvNetClassifier((2, 2), filters=2, kernel_size=2, pool_size=1, epochs=3, batch_size=16, random_state=0)
+    with caplog.at_level("INFO", logger="skneural"), skneural.fused_training():
+        cross_val_score(images, X, Y, cv=4)
+    assert max(lanes) > 1
+    assert not caplog.text
 
 
 def test_where_stacking_fails_every_network_is_trained_all_the_same(lanes, monkeypatch, caplog):

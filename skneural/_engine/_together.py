@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 
 from skneural._compat import flatten_layers
 
@@ -59,14 +58,16 @@ def _has_loops(job: Job) -> bool:
 def n_products(job: Job) -> int:
     """Count the products of weights and values in one step, forward."""
     template = job.training.template
-    return job.training.shape.batch_size * sum(_n_products_of(layer) for layer in template.model.layers)
+    return job.training.shape.batch_size * sum(map(_n_products_of, template.model.layers))
 
 
 def _n_products_of(layer: keras.layers.Layer) -> int:
     """Count a layer's weights, as often as it has places or time steps to bring them to."""
-    n_weights = sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights)
+    if not layer.trainable_weights:
+        return 0
     first_input = keras.tree.flatten(layer.input)[0]
-    return n_weights * math.prod(size or 1 for size in first_input.shape[1:-1])
+    n_places = math.prod(size or 1 for size in first_input.shape[1:-1])
+    return n_places * sum(math.prod(weight.shape) for weight in layer.trainable_weights)
 
 
 @dataclass(frozen=True)

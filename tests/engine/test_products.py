@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras import layers as L
 
 from skneural._engine import Data, Network, Settings, _products, _run_programs, fit
-from skneural._engine._program import Program
 from skneural._engine._products import let_layers_use_products, suits_xla
+from skneural._engine._program import Program
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
