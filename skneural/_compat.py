@@ -179,6 +179,7 @@ class _StatelessOptimizer(keras.optimizers.Optimizer):
     assign = BaseOptimizer.assign
     assign_add = BaseOptimizer.assign_add
     assign_sub = BaseOptimizer.assign_sub
+    add_variable_from_reference = BaseOptimizer.add_variable_from_reference
     _var_key = BaseOptimizer._var_key
     _apply_weight_decay = BaseOptimizer._apply_weight_decay
     _backend_update_step = BaseOptimizer._backend_update_step
@@ -217,12 +218,11 @@ class _StatelessOptimizer(keras.optimizers.Optimizer):
             variable.assign(keras.ops.where(is_update, keras.ops.zeros_like(total), total))
 
 
-def stateless_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Make an optimizer of the same configuration whose ``stateless_apply`` works on TensorFlow."""
-    base = type(optimizer)
+def stateless_optimizer(base: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
+    """Derive a class of optimizers whose ``stateless_apply`` works on TensorFlow."""
     # Behind the optimizer's own class, whose overrides stay, and before the base classes.
     stateless: Any = type(f"Stateless{base.__name__}", (base, _StatelessOptimizer), {})
-    return stateless.from_config(optimizer.get_config())
+    return stateless
 
 
 def vectorized(function: Callable[[Any], Any], elements: Any) -> Any:

@@ -58,22 +58,37 @@ class Template:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        model.optimizer.build(model.trainable_variables)
         self.model = model
         self.initial_weights = InitialWeights(model)
-        self.optimizer_values: list[NDArray[Any]] = [variable.value.numpy() for variable in model.optimizer.variables]
-        self.learning_rate_index = learning_rate_index(model.optimizer)
+        self._build_optimizer()
         self.weight_indices = _indices(model.weights, model.variables)
         self.trainable_indices = _indices(model.trainable_variables, model.variables)
-        self.average_indices = _indices(moving_averages(model.optimizer), model.optimizer.variables)
+        self.average_indices = _indices(moving_averages(self.optimizer), self.optimizer.variables)
         slots = number_slots(model)
         self.number_kinds = tuple(slot.kind for slot in slots)
         self.built_numbers = np.array([slot.read() for slot in slots], np.float32)
         self.step: StepInputs | None = None
         self.y_shape: tuple[int, ...] | None = None
 
+    def _build_optimizer(self) -> None:
+        """Build an optimizer like the model's, whose state programs hold, and read off what it begins with.
+
+        It stands in a graph of its own: TensorFlow's eager runtime keeps some 30 kB for each new shape of a variable.
+        """
+        config = self.model.optimizer.get_config()
+        with tf.Graph().as_default() as graph:
+            self.optimizer = stateless_optimizer(type(self.model.optimizer)).from_config(config)
+            self.optimizer.build(self.model.trainable_variables)
+            self.learning_rate_index = _learning_rate_index(self.optimizer)
+            initial_values = [variable.value.initial_value for variable in self.optimizer.variables]
+            values = [tf.get_static_value(value) for value in initial_values]
+            if any(value is None for value in values):
+                with tf.compat.v1.Session(graph=graph) as session:
+                    values = session.run(initial_values)
+        self.optimizer_values: list[NDArray[Any]] = values
+
     def prepare(self, y_shape: tuple[int, ...], y_dtype: str) -> None:
-        """Make the model ready for tracing: metrics built, an optimizer without a state, layers that heed ``step``.
+        """Make the model ready for tracing: metrics built, layers that heed ``step``.
 
         ``y_shape`` is that of one row's target. The metrics keep to it from then on.
         """
@@ -84,8 +99,6 @@ class Template:
             self._build_late_metrics(metrics.metrics)
         self.is_row_wise = is_row_wise(self.model)
         self.is_batch_size_free = self.is_row_wise and averages_rows(self.model)
-        self.optimizer = stateless_optimizer(self.model.optimizer)
-        self.optimizer.build(self.model.trainable_variables)
         self._let_layers_heed_step()
         self.metric_values: list[NDArray[Any]] = [variable.value.numpy() for variable in self.model.metrics_variables]
 
@@ -251,7 +264,7 @@ def _indices(some: Sequence[keras.Variable], all_variables: Sequence[keras.Varia
     return tuple(index_of[id(variable)] for variable in some)
 
 
-def learning_rate_index(optimizer: keras.optimizers.Optimizer) -> int | None:
+def _learning_rate_index(optimizer: keras.optimizers.Optimizer) -> int | None:
     """Tell where the learning rate stands among the optimizer's variables; None when a schedule gives it."""
     rate = optimizer.learning_rate
     return next((index for index, variable in enumerate(optimizer.variables) if variable is rate), None)

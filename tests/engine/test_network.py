@@ -10,6 +10,7 @@ import pytest
 from conftest import dense_blueprint
 
 from skneural._engine import Network, Settings, fit, predict
+from skneural._engine._template import Template
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
@@ -136,3 +137,35 @@ def test_models_that_differ_only_in_their_dtype_do_not_share_a_program(three_blo
     single, double = (_network_of("tanh", dtype) for dtype in ("float32", "float64"))
     assert single.template_key != double.template_key
     np.testing.assert_allclose(predict(single, three_blobs.X), predict(double, three_blobs.X), atol=1e-6)
+
+
+class Noisy(keras.optimizers.SGD):
+    """Begins with numbers that only running an operation tells."""
+
+    def build(self, variables):
+        super().build(variables)
+        if not hasattr(self, "noise"):
+            self.noise = self.add_variable((3,), initializer=keras.initializers.RandomUniform(seed=1), name="noise")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.optimizers.Adagrad(initial_accumulator_value=0.3),
+        lambda: keras.optimizers.Ftrl(initial_accumulator_value=0.2),
+        lambda: keras.optimizers.Nadam(0.01, use_ema=True),
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2),
+        lambda: Noisy(0.5),
+    ],
+)
+def test_the_first_state_of_an_optimizer_is_that_of_keras(make):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model.compile(make(), "mse")
+    template = Template(model)
+    optimizer = make()
+    optimizer.build(model.trainable_variables)
+    assert len(template.optimizer_values) == len(optimizer.variables)
+    for ours, theirs in zip(template.optimizer_values, optimizer.variables, strict=True):
+        value = theirs.value.numpy()
+        assert ours.dtype == value.dtype
+        np.testing.assert_array_equal(ours, value)
