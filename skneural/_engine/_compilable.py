@@ -46,10 +46,11 @@ def why_not_model(model: keras.Model) -> str | None:
         return "run_eagerly=True"
     if arguments["loss"] is None or isinstance(arguments["loss"], (list, tuple, dict)):
         return "the loss is not a single one"
-    return _why_not_optimizer(model.optimizer)
+    return why_not_optimizer(model.optimizer)
 
 
-def _why_not_optimizer(optimizer: Any) -> str | None:
+def why_not_optimizer(optimizer: Any) -> str | None:
+    """Tell what in an optimizer only Keras's own loop can do."""
     name = type(optimizer).__name__
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return f"the optimizer {name} scales the loss"

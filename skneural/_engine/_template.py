@@ -23,6 +23,7 @@ from skneural._compat import (
     untouched_python_random,
 )
 
+from ._compilable import why_not_optimizer
 from ._dropout import dropped, uniform_numbers
 from ._initial_weights import InitialWeights
 from ._kept import LeastRecentlyUsed
@@ -60,6 +61,7 @@ class Template:
     def __init__(self, model: keras.Model) -> None:
         self.model = model
         self.initial_weights = InitialWeights(model)
+        self.optimizer_values: list[NDArray[Any]]
         self._build_optimizer()
         self.weight_indices = _indices(model.weights, model.variables)
         self.trainable_indices = _indices(model.trainable_variables, model.variables)
@@ -74,18 +76,20 @@ class Template:
         """Build an optimizer like the model's, whose state programs hold, and read off what it begins with.
 
         It stands in a graph of its own: TensorFlow's eager runtime keeps some 30 kB for each new shape of a variable.
+        One that no program can use is the model's own.
         """
-        config = self.model.optimizer.get_config()
-        with tf.Graph().as_default() as graph:
-            self.optimizer = stateless_optimizer(type(self.model.optimizer)).from_config(config)
+        optimizer = self.model.optimizer
+        if why_not_optimizer(optimizer) is not None:
+            optimizer.build(self.model.trainable_variables)
+            self.optimizer_values = [variable.value.numpy() for variable in optimizer.variables]
+            self.optimizer, self.learning_rate_index = optimizer, _learning_rate_index(optimizer)
+            return
+        config = optimizer.get_config()
+        with tf.Graph().as_default():
+            self.optimizer = stateless_optimizer(type(optimizer)).from_config(config)
             self.optimizer.build(self.model.trainable_variables)
             self.learning_rate_index = _learning_rate_index(self.optimizer)
-            initial_values = [variable.value.initial_value for variable in self.optimizer.variables]
-            values = [tf.get_static_value(value) for value in initial_values]
-            if any(value is None for value in values):
-                with tf.compat.v1.Session(graph=graph) as session:
-                    values = session.run(initial_values)
-        self.optimizer_values: list[NDArray[Any]] = values
+            self.optimizer_values = _first_values(self.optimizer.variables)
 
     def prepare(self, y_shape: tuple[int, ...], y_dtype: str) -> None:
         """Make the model ready for tracing: metrics built, layers that heed ``step``.
@@ -262,6 +266,16 @@ def _indices(some: Sequence[keras.Variable], all_variables: Sequence[keras.Varia
     """Tell where some variables stand among others."""
     index_of = {id(variable): index for index, variable in enumerate(all_variables)}
     return tuple(index_of[id(variable)] for variable in some)
+
+
+def _first_values(variables: list[keras.Variable]) -> list[NDArray[Any]]:
+    """Give the values that variables of the present graph begin with; a session, which takes longer, only if needed."""
+    tensors = [variable.value.initial_value for variable in variables]
+    values: list[NDArray[Any]] = [tf.get_static_value(tensor) for tensor in tensors]
+    if any(value is None for value in values):
+        with tf.compat.v1.Session() as session:
+            values = session.run(tensors)
+    return values
 
 
 def _learning_rate_index(optimizer: keras.optimizers.Optimizer) -> int | None:

@@ -140,7 +140,10 @@ def test_models_that_differ_only_in_their_dtype_do_not_share_a_program(three_blo
 
 
 class Noisy(keras.optimizers.SGD):
-    """Begins with numbers that only running an operation tells."""
+    """Begins with random numbers, and cannot be made from its configuration."""
+
+    def __init__(self, rate, *, needed):
+        super().__init__(rate)
 
     def build(self, variables):
         super().build(variables)
@@ -155,7 +158,8 @@ class Noisy(keras.optimizers.SGD):
         lambda: keras.optimizers.Ftrl(initial_accumulator_value=0.2),
         lambda: keras.optimizers.Nadam(0.01, use_ema=True),
         lambda: keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2),
-        lambda: Noisy(0.5),
+        lambda: Noisy(0.5, needed=1),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1)),
     ],
 )
 def test_the_first_state_of_an_optimizer_is_that_of_keras(make):
