@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ._callbacks import LiveCallbacks
 from ._epoch_programs import PassShape, pass_program
 from ._epochs import EpochJudge
-from ._feeding import Rows
+from ._feeding import Rows, bucket
 from ._ledger import Ledger
 from ._network import Network, State
 from ._products import suits_xla
@@ -264,7 +264,7 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
 def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool, is_compiled: bool) -> Pass:
     template = network.program_template(data.y)
     if not is_training and template.is_batch_size_free:
-        batch_size = max(batch_size, min(_VALIDATION_BATCH, data.n_rows))
+        batch_size = max(batch_size, min(_VALIDATION_BATCH, bucket(data.n_rows)))
     rows = Rows(data, batch_size, str(template.model.inputs[0].dtype))
     shape = PassShape(
         is_training=is_training,

@@ -48,7 +48,7 @@ REGULAR = {"dropout": 0.1, "early_stopping": True, "optimizer": "adamw", "optimi
 @pytest.mark.parametrize("parameters", [{}, REGULAR], ids=["plain", "regular"])
 def test_a_later_fit_of_the_same_architecture_traces_nothing(parameters):
     def fitted(n_rows, **changes):
-        network = DenseNetClassifier((7, 5), epochs=3, batch_size=16).set_params(**parameters).set_params(**changes)
+        network = DenseNetClassifier((7, 5), epochs=3, batch_size=8).set_params(**parameters).set_params(**changes)
         return network.fit(X[:n_rows], Y[:n_rows]).predict(X[:n_rows])
 
     fitted(149, random_state=0)
