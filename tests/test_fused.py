@@ -337,6 +337,8 @@ _together.COMPILE_SECONDS = float(sys.argv[1])
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(400, 5)), rng.integers(0, 2, 400)
 network = skneural.DenseNetClassifier((5,), epochs=10**6, batch_size=32)
+# What starts the tests in the background may have told its children to ignore interruptions.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 threading.Timer(6, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     with skneural.fused_training():
