@@ -68,6 +68,8 @@ class RandomAffine(keras.layers.Layer):
         self.generator = keras.random.SeedGenerator(0)
         # XLA makes one pass over the pixels of what would be some forty operations.
         self._move = tf.function(moved, jit_compile=True, autograph=False)
+        # Keras's own fit then leaves the whole model, whose convolutions would suffer, to TensorFlow's kernels.
+        self.supports_jit = False
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return images of the shape (n, height, width, channels) of the inputs."""

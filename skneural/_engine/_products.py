@@ -98,9 +98,9 @@ class _Either:
         self._compiled = compiled
         self._other = other
 
-    def __call__(self, *tensors: Any) -> tf.Tensor:
+    def __call__(self, *tensors: Any, **named: Any) -> tf.Tensor:
         step = self._owner.step
-        return (self._compiled if step is not None and step.is_compiled else self._other)(*tensors)
+        return (self._compiled if step is not None and step.is_compiled else self._other)(*tensors, **named)
 
 
 class _Convolution:
