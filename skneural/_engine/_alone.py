@@ -28,6 +28,8 @@ def train_alone(job: Job) -> Result:
     CannotCompileError
         Before the network or the caller's hooks have seen anything.
     """
+    if job.should_stop():
+        raise MeetingCancelledError
     course = _PassByPass(job) if job.is_watched or not job.is_resident else _ManyEpochs(job)
     try:
         with set_aside(job.n_bytes):

@@ -58,7 +58,10 @@ def why_not_optimizer(optimizer: Any) -> str | None:
         return f"the optimizer {name} is not Keras's own"
     if leaves_weights_out(optimizer):
         return f"the optimizer {name} leaves weights out of weight decay"
-    rate = optimizer.get_config()["learning_rate"]
+    config = optimizer.get_config()
+    if "learning_rate" not in config:
+        return f"the optimizer {name} has no learning rate of its own"
+    rate = config["learning_rate"]
     return None if isinstance(rate, (float, dict)) else "the learning rate is a function"
 
 

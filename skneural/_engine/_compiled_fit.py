@@ -250,12 +250,13 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
     """Lay out a training run; nothing is traced or compiled yet."""
     try:
         template = network.program_template(train.y)
-        is_compiled = suits_xla(template.model, settings.batch_size)
+        validation_size = settings.validation_batch_size or settings.batch_size
+        largest = settings.batch_size if validation is None else max(settings.batch_size, validation_size)
+        is_compiled = suits_xla(template.model, largest)
         training = _make_pass(network, train, settings.batch_size, is_training=True, is_compiled=is_compiled)
         judged = None
         if validation is not None:
-            size = settings.validation_batch_size or settings.batch_size
-            judged = _make_pass(network, validation, size, is_training=False, is_compiled=is_compiled)
+            judged = _make_pass(network, validation, validation_size, is_training=False, is_compiled=is_compiled)
         return Job(network, network.state, training, judged, settings)
     except Exception as error:
         raise CannotCompileError.from_error(error) from error
@@ -264,7 +265,7 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
 def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool, is_compiled: bool) -> Pass:
     template = network.program_template(data.y)
     if not is_training and template.is_batch_size_free:
-        batch_size = max(batch_size, min(_VALIDATION_BATCH, bucket(data.n_rows)))
+        batch_size = _validation_batch(template, batch_size, data.n_rows, is_compiled=is_compiled)
     rows = Rows(data, batch_size, str(template.model.inputs[0].dtype))
     shape = PassShape(
         is_training=is_training,
@@ -280,6 +281,14 @@ def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bo
         is_compiled=is_compiled,
     )
     return Pass(template, shape, rows, network.program_numbers(template))
+
+
+def _validation_batch(template: Template, given: int, n_rows: int, *, is_compiled: bool) -> int:
+    """Choose a larger batch than was given, but none that is too large for XLA where it compiles the program."""
+    size = min(_VALIDATION_BATCH, bucket(n_rows))
+    while is_compiled and size > given and not suits_xla(template.model, size):
+        size //= 2
+    return max(given, size)
 
 
 def _dropout_seed(seed: int, epoch: int) -> int:

@@ -51,8 +51,9 @@ class State:
         """Give a built model these values."""
         for variable, value in zip(model.variables, self.variables, strict=True):
             variable.assign(value)
-        if self.optimizer:
+        if model.optimizer is not None:
             model.optimizer.build(model.trainable_variables)
+        if self.optimizer:
             for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
                 variable.assign(value)
 

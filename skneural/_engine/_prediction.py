@@ -108,8 +108,8 @@ def _forward_of(network: Network) -> _Forward:
 
 def _shared_forward(network: Network) -> DenseForward | _ForwardProgram | None:
     """What all networks of an architecture can share, None where tracing fails."""
-    model = network.template().model
     try:
+        model = network.template().model
         return dense_forward(model) or _ForwardProgram(model)
     except Exception:
         return None

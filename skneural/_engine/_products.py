@@ -20,7 +20,6 @@ from skneural._compat import flatten_layers
 # The windows of one layer and batch, in values.
 MAX_WINDOW_VALUES = 500_000
 
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
 _MAXIMA = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
 _MEANS = (keras.layers.AveragePooling1D, keras.layers.AveragePooling2D)
 _SLOW_IN_XLA = (
@@ -58,7 +57,7 @@ def _n_values(layer: keras.layers.Layer) -> float:
 
 def _is_plain_convolution(layer: keras.layers.Layer) -> bool:
     return (
-        type(layer) in _CONVOLUTIONS
+        type(layer) is keras.layers.Conv2D
         and layer.groups == 1
         and layer.data_format == "channels_last"
         and set(layer.strides) == set(layer.dilation_rate) == {1}
@@ -118,7 +117,7 @@ class _Convolution:
 
 
 def _n_before(padding: str, window: int) -> int:
-    return {"valid": 0, "same": (window - 1) // 2, "causal": window - 1}[padding]
+    return (window - 1) // 2 if padding == "same" else 0
 
 
 def _n_after(padding: str, window: int) -> int:

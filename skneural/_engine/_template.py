@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from ._row_wise import averages_rows, is_row_wise
 if TYPE_CHECKING:
     from ._records import Blueprint
 
+_logger = logging.getLogger("skneural")
 MAX_TEMPLATES = 64
 _FIRST_AUGMENTING_STREAM = 2**16
 
@@ -65,7 +67,6 @@ class Template:
         self._build_optimizer()
         self.weight_indices = _indices(model.weights, model.variables)
         self.trainable_indices = _indices(model.trainable_variables, model.variables)
-        self.average_indices = _indices(moving_averages(self.optimizer), self.optimizer.variables)
         slots = number_slots(model)
         self.number_kinds = tuple(slot.kind for slot in slots)
         self.built_numbers = np.array([slot.read() for slot in slots], np.float32)
@@ -76,20 +77,27 @@ class Template:
         """Build an optimizer like the model's, whose state programs hold, and read off what it begins with.
 
         It stands in a graph of its own: TensorFlow's eager runtime keeps some 30 kB for each new shape of a variable.
-        One that no program can use is the model's own.
+        One that no program can use stays with the model, which builds it once it has its weights.
         """
-        optimizer = self.model.optimizer
-        if why_not_optimizer(optimizer) is not None:
-            optimizer.build(self.model.trainable_variables)
-            self.optimizer_values = [variable.value.numpy() for variable in optimizer.variables]
-            self.optimizer, self.learning_rate_index = optimizer, _learning_rate_index(optimizer)
-            return
-        config = optimizer.get_config()
+        self.optimizer, self.optimizer_values = self.model.optimizer, []
+        self.learning_rate_index: int | None = None
+        self.average_indices: tuple[int, ...] = ()
+        if why_not_optimizer(self.model.optimizer) is None:
+            try:
+                self._build_optimizer_apart()
+            except Exception as error:
+                # Tracing will fail too, and Keras's own loop train.
+                _logger.debug("The optimizer cannot be copied: %s.", error)
+
+    def _build_optimizer_apart(self) -> None:
+        config = self.model.optimizer.get_config()
         with tf.Graph().as_default():
-            self.optimizer = stateless_optimizer(type(optimizer)).from_config(config)
-            self.optimizer.build(self.model.trainable_variables)
-            self.learning_rate_index = _learning_rate_index(self.optimizer)
-            self.optimizer_values = _first_values(self.optimizer.variables)
+            optimizer = stateless_optimizer(type(self.model.optimizer)).from_config(config)
+            optimizer.build(self.model.trainable_variables)
+            values = _first_values(optimizer.variables)
+            self.learning_rate_index = _learning_rate_index(optimizer)
+        self.average_indices = _indices(moving_averages(optimizer), optimizer.variables)
+        self.optimizer, self.optimizer_values = optimizer, values
 
     def prepare(self, y_shape: tuple[int, ...], y_dtype: str) -> None:
         """Make the model ready for tracing: metrics built, layers that heed ``step``.

@@ -18,6 +18,7 @@ from skneural._compat import flatten_layers
 
 from ._alone import train_alone
 from ._compiled_fit import Job
+from ._initial_weights import own_variables
 from ._lane import Lane
 from ._meeting import MeetingCancelledError
 from ._stack_programs import StackShape, is_stack_program_kept
@@ -58,16 +59,18 @@ def _has_loops(job: Job) -> bool:
 def n_products(job: Job) -> int:
     """Count the products of weights and values in one step, forward."""
     template = job.training.template
-    return job.training.shape.batch_size * sum(map(_n_products_of, template.model.layers))
+    return job.training.shape.batch_size * sum(map(_n_products_of, flatten_layers(template.model)))
 
 
 def _n_products_of(layer: keras.layers.Layer) -> int:
-    """Count a layer's weights, as often as it has places or time steps to bring them to."""
-    if not layer.trainable_weights:
-        return 0
-    first_input = keras.tree.flatten(layer.input)[0]
-    n_places = math.prod(size or 1 for size in first_input.shape[1:-1])
-    return n_places * sum(math.prod(weight.shape) for weight in layer.trainable_weights)
+    """Count the weights that a layer made itself, as often as it has places or time steps to bring them to."""
+    n_weights = sum(math.prod(weight.shape) for weight in own_variables(layer) if weight.trainable)
+    try:
+        inputs = keras.tree.flatten(layer.input)
+    except AttributeError:
+        # It is inside of another layer.
+        return n_weights
+    return n_weights * math.prod(size or 1 for one in inputs[:1] for size in one.shape[1:-1])
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def _run_lane(lane: Lane, waiting: deque[Job], outcomes: dict[Job, Outcome]) -> 
         for job in left:
             outcomes[job] = job.error or _outcome_of(partial(_ended, job))
     _run_one_by_one(deque(lane.release()), outcomes)
-    # After a failure some may be waiting still.
+    # Some may be waiting still, after a failure or a request to stop.
     _run_one_by_one(waiting, outcomes)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import dense_blueprint
 
+from skneural import DenseNetClassifier
 from skneural._engine import Network, Settings, fit, predict
 from skneural._engine._template import Template
 
@@ -158,8 +159,6 @@ class Noisy(keras.optimizers.SGD):
         lambda: keras.optimizers.Ftrl(initial_accumulator_value=0.2),
         lambda: keras.optimizers.Nadam(0.01, use_ema=True),
         lambda: keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2),
-        lambda: Noisy(0.5, needed=1),
-        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1)),
     ],
 )
 def test_the_first_state_of_an_optimizer_is_that_of_keras(make):
@@ -173,3 +172,44 @@ def test_the_first_state_of_an_optimizer_is_that_of_keras(make):
         value = theirs.value.numpy()
         assert ours.dtype == value.dtype
         np.testing.assert_array_equal(ours, value)
+
+
+class OwnSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Not registered, so that Keras cannot make it from a configuration."""
+
+    def __call__(self, step):
+        return 0.1
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Noisy(0.5, needed=1),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1)),
+        lambda: keras.optimizers.SGD(OwnSchedule()),
+        lambda: keras.optimizers.ScheduleFreeAdamW(0.1),
+        lambda: keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(keras.optimizers.Adam())),
+    ],
+)
+def test_an_optimizer_that_no_program_can_use_trains_through_keras(make, three_blobs):
+    model = keras.Sequential([keras.Input((three_blobs.X.shape[1],)), keras.layers.Dense(3, "softmax")])
+    model.compile(make(), "sparse_categorical_crossentropy")
+    assert Template(model).optimizer_values == []
+    network = Network.from_model(model)
+    result = fit(network, three_blobs, None, SETTINGS)
+    assert result.way == "keras"
+    assert predict(network, three_blobs.X).shape == (len(three_blobs.X), 3)
+
+
+def test_an_optimizer_that_begins_with_the_weights_begins_with_those_that_were_drawn():
+    """The weights that average in ScheduleFreeAdamW are those that the seed gives, not those of the engine's model."""
+    network = DenseNetClassifier((4,), optimizer="schedulefreeadamw", learning_rate=0.01, epochs=1, random_state=3)
+    X, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
+    network.initialize(X, y)
+    drawn = network.model_.get_weights()
+    assert network.fit(X, y).engine_ == "keras"
+    assert all(np.abs(new - old).max() < 0.1 for new, old in zip(network.model_.get_weights(), drawn, strict=True))
+    assert network.predict(X).shape == (4,)
