@@ -12,14 +12,35 @@ from scipy.special import expit
 
 Array = NDArray[np.float32]
 Values = list[NDArray[Any]]
-# From the rows, which it may overwrite, and the values of all variables of the model to the layer's outputs.
-Step = Callable[[Array, Values], Array]
+Product = Callable[[Array, Array], Array]
+# From the rows, which it may overwrite, the values of all variables of the model, and how to multiply matrices to the
+# layer's outputs.
+Step = Callable[[Array, Values, Product], Array]
 
 # A block of rows stays in the processor's cache on its way through the layers.
 _BLOCK_VALUES = 2**18
 # Rows that must be made dense or converted first are so in blocks of this size at most.
 _MAX_INPUT_VALUES = 2**22
 _ROW_MULTIPLE = 16
+# OpenBLAS keeps a product of fewer multiplications in the thread that calls it.
+_ALONE_IN_BLAS = 2**18
+
+
+def _product_alone(rows: Array, kernel: Array) -> Array:
+    """Multiply by parts that BLAS keeps in this thread.
+
+    Those that OpenBLAS brings in for larger ones go on waiting for work for some 25 ms, at a core's full power: a
+    training that follows a prediction would have one core less.
+    """
+    part = _ALONE_IN_BLAS // kernel.size // _ROW_MULTIPLE * _ROW_MULTIPLE
+    if part == 0 or len(rows) <= part:
+        return rows @ kernel
+    outputs = np.empty((len(rows), kernel.shape[1]), np.float32)
+    n_in_parts = len(rows) // part * part
+    parts = (-1, part, rows.shape[1]), (-1, part, kernel.shape[1])
+    np.matmul(rows[:n_in_parts].reshape(parts[0]), kernel, out=outputs[:n_in_parts].reshape(parts[1]))
+    np.matmul(rows[n_in_parts:], kernel, out=outputs[n_in_parts:])
+    return outputs
 
 
 def _relu(outputs: Array) -> Array:
@@ -70,8 +91,9 @@ class DenseForward:
         self.block_size = max(n_rows // _ROW_MULTIPLE, 1) * _ROW_MULTIPLE
 
     def __call__(self, values: Values, rows: Array) -> Array:
+        multiply: Product = np.matmul if len(rows) >= self.block_size else _product_alone
         for step in self._steps:
-            rows = step(rows, values)
+            rows = step(rows, values, multiply)
         return rows
 
 
@@ -100,7 +122,7 @@ def _step_of(layer: keras.layers.Layer, index_of: dict[int, int]) -> Step | None
         return _dense_step(layer, index_of)
     if type(layer) is keras.layers.Activation and layer.activation in _ACTIVATIONS:
         activation = _ACTIVATIONS[layer.activation]
-        return lambda rows, values: activation(rows)
+        return lambda rows, values, multiply: activation(rows)
     if type(layer) is keras.layers.BatchNormalization:
         return _normalization_step(layer, index_of)
     return None
@@ -113,8 +135,8 @@ def _dense_step(layer: keras.layers.Dense, index_of: dict[int, int]) -> Step | N
     kernel = index_of[id(layer.kernel)]
     bias = index_of[id(layer.bias)] if layer.use_bias else None
 
-    def step(rows: Array, values: Values) -> Array:
-        outputs = rows @ values[kernel]
+    def step(rows: Array, values: Values, multiply: Product) -> Array:
+        outputs = multiply(rows, values[kernel])
         if bias is not None:
             outputs += values[bias]
         return activation(outputs)
@@ -129,7 +151,7 @@ def _normalization_step(layer: keras.layers.BatchNormalization, index_of: dict[i
     beta = index_of[id(layer.beta)] if layer.center else None
     epsilon = np.float32(layer.epsilon)
 
-    def step(rows: Array, values: Values) -> Array:
+    def step(rows: Array, values: Values, multiply: Product) -> Array:
         factor = 1 / np.sqrt(values[variance] + epsilon)
         rows -= values[mean]
         rows *= factor if gamma is None else factor * values[gamma]

@@ -17,6 +17,9 @@ TRACING = threading.RLock()
 _ALIGNMENT = 64
 # The thread that calls runs the few operations of a program itself: handing them to others costs more than they do.
 _CONFIG = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=-1)
+# What XLA compiles it optimises itself.
+_XLA_CONFIG = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=-1)
+_XLA_CONFIG.graph_options.rewrite_options.disable_meta_optimizer = True
 
 
 class TraceCounter:
@@ -46,7 +49,7 @@ class Program:
                 function = tf.function(function, jit_compile=True, autograph=False)
             self._outputs = function(placeholders)
             forget_gradients(graph)
-        self._session = tf.compat.v1.Session(graph=graph, config=_CONFIG)
+        self._session = tf.compat.v1.Session(graph=graph, config=_XLA_CONFIG if is_compiled else _CONFIG)
         self._callable = make_callable(self._session, tf.nest.flatten(placeholders), tf.nest.flatten(self._outputs))
         self._compiling = threading.Lock()
         self._is_compiled = False

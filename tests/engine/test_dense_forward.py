@@ -54,6 +54,24 @@ def test_many_rows_go_through_in_blocks():
     np.testing.assert_allclose(predict(Network.from_model(model), X), model.predict(X, verbose=0), rtol=1e-5)
 
 
+@pytest.mark.parametrize("n_rows", [16, 300, 1000, 5000])
+def test_few_rows_are_multiplied_in_parts_that_stay_in_one_thread(n_rows, monkeypatch):
+    model = built(keras.layers.Dense(100, activation="tanh"), keras.layers.Dense(3), n_features=64)
+    network, X = Network.from_model(model), rows(n_rows, 64)
+    expected = model.predict(X, verbose=0)
+    sizes = []
+    multiply = np.matmul
+
+    def counting(left, right, out=None):
+        sizes.append(left.shape[-2] * right.size)
+        return multiply(left, right, out=out)
+
+    monkeypatch.setattr(np, "matmul", counting)
+    np.testing.assert_allclose(predict(network, X), expected, rtol=1e-4, atol=1e-5)
+    is_for_one_thread = n_rows < dense_forward(model).block_size
+    assert all(size <= 2**18 for size in sizes) == is_for_one_thread
+
+
 @pytest.mark.parametrize(
     "layer",
     [
