@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import assert_all_finite, check_array, validate_data
+
+from . import _engine
 
 _STRING_REMEDY = (
     "Encode it first, for example with a ColumnTransformer that puts a OneHotEncoder on the string columns in front."
 )
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_ROWS_AT_ONCE = 4096
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
@@ -48,7 +51,7 @@ def check_padded_array(estimator: Any, X: Any) -> NDArray[Any]:
 def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any) -> Any:
     """Return what ``validate`` makes of X as numbers that float32 can hold; ``checks`` are those of ``check_array``."""
     try:
-        rows = validate(X, ensure_2d=not checks.get("allow_nd") or _is_flat(X), dtype="numeric", **checks)
+        rows = _validated(estimator, X, validate, ensure_2d=not checks.get("allow_nd") or _is_flat(X), **checks)
         if rows.dtype.kind == "O":
             # scikit-learn leaves objects from nested lists and from columns of several extension types as they are.
             finite = checks.get("ensure_all_finite", True)
@@ -62,8 +65,30 @@ def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any
         raise ValueError(_misfit_message(estimator, *column)) from error
     if rows.dtype.kind not in "biuf":
         raise ValueError(f"X of {type(estimator).__name__} must be numeric. Got values of dtype {rows.dtype}.")
-    _check_float32(estimator, rows)
+    for part in _parts(rows):
+        _check_float32(estimator, part)
     return rows
+
+
+def _validated(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any) -> Any:
+    """Validate X, a large memory map part after part where its values must be read."""
+    if not _engine.is_large_map(X):
+        return validate(X, dtype="numeric", **checks)
+    allow_nan = checks.pop("ensure_all_finite", True) == "allow-nan"
+    rows = validate(X, dtype="numeric", ensure_all_finite=False, **checks)
+    for part in _parts(rows):
+        assert_all_finite(part, allow_nan=allow_nan, estimator_name=type(estimator).__name__, input_name="X")
+    return rows
+
+
+def _parts(rows: Any) -> Iterator[Any]:
+    """Give rows whole, or a large memory map part after part, of which none stays in memory."""
+    if not _engine.is_large_map(rows):
+        yield rows
+        return
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[start : start + _ROWS_AT_ONCE]
+        _engine.give_pages_back(rows)
 
 
 def _is_flat(X: Any) -> bool:
@@ -184,9 +209,6 @@ def normalize_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | Non
     if weights is None or (weights == weights[0]).all():
         return None
     return (weights / weights.mean()).astype(np.float32)
-
-
-_ROWS_AT_ONCE = 4096
 
 
 def moments_of_all_values(X: Any, weights: NDArray[Any] | None) -> tuple[float, float]:

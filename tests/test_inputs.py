@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -295,3 +296,50 @@ def test_later_changes_to_the_callers_arrays_do_not_matter(estimator):
     before = outputs(estimator, X)
     rows[:], y[:] = 0.0, 0
     np.testing.assert_array_equal(outputs(estimator, X), before)
+
+
+def large_map(path, mode):
+    """72 MB of rows with two classes, in a file."""
+    rows = np.lib.format.open_memmap(path, "w+", np.float32, (36_000, 500))
+    rows[:] = np.random.default_rng(0).normal(size=500).astype(np.float32)
+    rows[::2] += 1
+    rows.flush()
+    return np.load(path, mmap_mode=mode), np.tile(["a", "b"], len(rows) // 2)
+
+
+def pages_held(path):
+    """The megabytes of a mapped file that are in this process's memory."""
+    entries = Path("/proc/self/smaps").read_text().split(str(path))
+    return sum(int(entry.split("Rss:")[1].split()[0]) for entry in entries[1:]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not tell which pages are held")
+def test_a_large_memory_map_does_not_stay_in_memory(tmp_path):
+    rows, labels = large_map(tmp_path / "rows.npy", "r")
+    assert rows.sum() != 0
+    assert pages_held(tmp_path / "rows.npy") > 60
+    held = []
+    keras_callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: held.append(pages_held(tmp_path / "rows.npy"))
+    )
+    network = DenseNetClassifier((4,), epochs=2, batch_size=1000, callbacks=keras_callback, random_state=0)
+    network.fit(rows, labels)
+    assert network.engine_ == "compiled"
+    assert len(held) == 2
+    assert max(held) < 40
+    assert network.score(rows, labels) > 0.99
+    assert pages_held(tmp_path / "rows.npy") < 40
+
+
+def test_a_large_memory_map_is_searched_for_what_is_not_finite(tmp_path):
+    rows, labels = large_map(tmp_path / "rows.npy", "r+")
+    rows[-1, -1] = np.inf
+    with pytest.raises(ValueError, match="Input X contains infinity or a value too large"):
+        DenseNetClassifier((4,), epochs=1).fit(rows, labels)
+
+
+def test_changes_that_only_memory_holds_stay_in_a_large_memory_map(tmp_path):
+    rows, labels = large_map(tmp_path / "rows.npy", "c")
+    rows[:] = 0
+    DenseNetClassifier((4,), epochs=1, batch_size=1000).fit(rows, labels)
+    assert not rows.any()

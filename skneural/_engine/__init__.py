@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._ledger import Ledger
 from ._meeting import Meeting, MeetingCancelledError, Task, current_task
+from ._memory_maps import give_pages_back, is_large_map
 from ._network import Network, State, duplicate
 from ._prediction import predict
 from ._records import Blueprint, Data, EarlyStopping, Result, Settings
@@ -28,6 +29,8 @@ __all__ = [
     "current_task",
     "duplicate",
     "fit",
+    "give_pages_back",
+    "is_large_map",
     "predict",
     "trainer",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ._memory_maps import give_pages_back
 from ._program import empty_aligned
 from ._records import Data
 from ._rows import target_dtype
@@ -108,6 +109,7 @@ class Rows:
             else:
                 into[: len(rows)] = source[rows]
             into[len(rows) : n_filled] = into[len(rows) - 1]
+            give_pages_back(source)
         return arrays
 
 

@@ -15,6 +15,7 @@ from skneural._compat import flatten_layers
 from ._compilable import why_not_model
 from ._dense_forward import DenseForward, dense_forward
 from ._kept import LeastRecentlyUsed
+from ._memory_maps import give_pages_back
 from ._network import Network
 from ._program import TRACING, Program
 from ._rows import dense_rows
@@ -39,6 +40,7 @@ def predict(network: Network, X: Array | sparse.csr_array, batch_size: int | Non
     for start in range(0, max(X.shape[0], 1), step):
         rows = dense_rows(X, slice(start, start + step), forward.dtype)
         blocks.append(forward(values, _padded(rows))[: len(rows)])
+        give_pages_back(X)
     outputs = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return np.asarray(outputs, np.float32)
 
