@@ -88,12 +88,16 @@ class Head:
         return bool(getattr(self.loss, "from_logits", False))
 
 
-def build_compiled(build: Callable[[Any], keras.Model], architecture: Any, compilation: Compilation) -> keras.Model:
-    """Build and compile a network; no global generator is left changed, and its layers always have the same names."""
+def build_repeatably(build: Callable[[Any], keras.Model], architecture: Any) -> keras.Model:
+    """Build a network; no global generator is left changed, and its layers always have the same names."""
     with seeded_global_generators(0), names_from_the_start():
-        model = build(architecture)
+        return build(architecture)
+
+
+def compile_repeatably(compilation: Compilation, model: keras.Model) -> None:
+    """Compile a network; no global generator is left changed, and optimizer and metrics always have the same names."""
+    with seeded_global_generators(0), names_from_the_start():
         compilation.apply(model)
-    return model
 
 
 class FamilyEstimator(NeuralEstimator):
@@ -231,7 +235,10 @@ class FamilyEstimator(NeuralEstimator):
         build = type(self)._build
         key = (build, _structure_key(architecture), compilation.key(without=rates), tuple(sorted(rates)))
         return _engine.Blueprint(
-            key, functools.partial(build_compiled, build, architecture, compilation), rates | sizes
+            key,
+            functools.partial(build_repeatably, build, architecture),
+            functools.partial(compile_repeatably, compilation),
+            rates | sizes,
         )
 
     def _build_network(self, seed: int) -> _engine.Network:

@@ -34,7 +34,7 @@ def _product_alone(rows: Array, kernel: Array) -> Array:
     """
     part = _ALONE_IN_BLAS // kernel.size // _ROW_MULTIPLE * _ROW_MULTIPLE
     if part == 0 or len(rows) <= part:
-        return rows @ kernel
+        return np.matmul(rows, kernel)
     outputs = np.empty((len(rows), kernel.shape[1]), np.float32)
     n_in_parts = len(rows) // part * part
     parts = (-1, part, rows.shape[1]), (-1, part, kernel.shape[1])

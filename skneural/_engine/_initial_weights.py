@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from skneural._compat import flatten_layers
@@ -31,7 +33,6 @@ class InitialWeights:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._built_with: list[NDArray[Any]] = [variable.value.numpy() for variable in model.variables]
         index_of = {id(variable): index for index, variable in enumerate(model.variables)}
         self._initializers: dict[int, keras.initializers.Initializer] = {}
         self._seed_states: list[int] = []
@@ -40,6 +41,10 @@ class InitialWeights:
                 index = index_of.get(id(variable))
                 if index is not None and (initializer := _random_initializer(layer, variable.name)) is not None:
                     self._initializers[index] = initializer
+        self._shapes = [(tuple(variable.shape), variable.dtype) for variable in model.variables]
+        self._fixed = first_values(
+            {index: one for index, one in enumerate(model.variables) if index not in self._initializers}
+        )
         weights = {id(weight) for weight in model.weights}
         self._seed_states = [
             index
@@ -49,14 +54,43 @@ class InitialWeights:
 
     def draw(self, seed: int) -> list[NDArray[Any]]:
         """Values in the order of ``model.variables``."""
-        values = list(self._built_with)
+        values = dict(self._fixed)
         for index, initializer in self._initializers.items():
             config = {**initializer.get_config(), "seed": derived_seed(seed, index)}
-            shape, dtype = values[index].shape, values[index].dtype.name
+            shape, dtype = self._shapes[index]
             values[index] = type(initializer).from_config(config)(shape, dtype=dtype).numpy()
         for index in self._seed_states:
             values[index] = np.array([derived_seed(seed, index), 0], dtype=values[index].dtype)
-        return values
+        return [values[index] for index in range(len(self._shapes))]
+
+
+def first_values(variables: Mapping[int, keras.Variable]) -> dict[int, NDArray[Any]]:
+    """Give the values that variables begin with, which in a graph stand only where somebody computes them."""
+    values: dict[int, NDArray[Any]] = {}
+    unknown: dict[int, tf.Tensor] = {}
+    for index, variable in variables.items():
+        graph = graph_of(variable)
+        if graph is None:
+            values[index] = variable.value.numpy()
+            continue
+        with graph.as_default():
+            tensor = variable.value.initial_value
+            values[index] = tf.get_static_value(tensor)
+        if values[index] is None:
+            unknown[index] = tensor
+    if unknown:
+        graph = next(iter(unknown.values())).graph
+        with tf.compat.v1.Session(graph=graph) as session:
+            values |= session.run(unknown)
+    return values
+
+
+def graph_of(variable: keras.Variable) -> tf.Graph | None:
+    """Give the graph that a variable stands in; a variable of the eager runtime stands in none."""
+    try:
+        return variable.value.graph
+    except (AttributeError, RuntimeError):
+        return None
 
 
 def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:

@@ -33,7 +33,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """How to build a compiled Keras model, and what may differ between models that share a program.
+    """How to build and compile a Keras model, and what may differ between models that share a program.
 
     Models built from blueprints of equal ``key`` differ only in their initial weights and in ``numbers``:
     the learning rate, weight decay, L2 and dropout rate, which are inputs of a compiled program, not part of it.
@@ -41,6 +41,7 @@ class Blueprint:
 
     key: Hashable
     build: Callable[[], keras.Model]
+    compile: Callable[[keras.Model], None]
     numbers: Mapping[Literal["learning_rate", "weight_decay", "l2", "dropout"], float]
 
 

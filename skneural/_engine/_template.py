@@ -26,7 +26,7 @@ from skneural._compat import (
 
 from ._compilable import why_not_optimizer
 from ._dropout import dropped, uniform_numbers
-from ._initial_weights import InitialWeights
+from ._initial_weights import InitialWeights, first_values
 from ._kept import LeastRecentlyUsed
 from ._numbers import dropout_layers, number_slots, penalty_kinds
 from ._products import let_layers_use_products
@@ -76,8 +76,8 @@ class Template:
     def _build_optimizer(self) -> None:
         """Build an optimizer like the model's, whose state programs hold, and read off what it begins with.
 
-        It stands in a graph of its own: TensorFlow's eager runtime keeps some 30 kB for each new shape of a variable.
-        One that no program can use stays with the model, which builds it once it has its weights.
+        It stands in a graph of its own, where it takes no memory and cannot begin with the weights. One that would
+        stays with the model, as any does that no program can use: it is built once the weights are there.
         """
         self.optimizer, self.optimizer_values = self.model.optimizer, []
         self.learning_rate_index: int | None = None
@@ -94,10 +94,10 @@ class Template:
         with tf.Graph().as_default():
             optimizer = stateless_optimizer(type(self.model.optimizer)).from_config(config)
             optimizer.build(self.model.trainable_variables)
-            values = _first_values(optimizer.variables)
+            values = first_values(dict(enumerate(optimizer.variables)))
             self.learning_rate_index = _learning_rate_index(optimizer)
         self.average_indices = _indices(moving_averages(optimizer), optimizer.variables)
-        self.optimizer, self.optimizer_values = optimizer, values
+        self.optimizer, self.optimizer_values = optimizer, list(values.values())
 
     def prepare(self, y_shape: tuple[int, ...], y_dtype: str) -> None:
         """Make the model ready for tracing: metrics built, layers that heed ``step``.
@@ -276,16 +276,6 @@ def _indices(some: Sequence[keras.Variable], all_variables: Sequence[keras.Varia
     return tuple(index_of[id(variable)] for variable in some)
 
 
-def _first_values(variables: list[keras.Variable]) -> list[NDArray[Any]]:
-    """Give the values that variables of the present graph begin with; a session, which takes longer, only if needed."""
-    tensors = [variable.value.initial_value for variable in variables]
-    values: list[NDArray[Any]] = [tf.get_static_value(tensor) for tensor in tensors]
-    if any(value is None for value in values):
-        with tf.compat.v1.Session() as session:
-            values = session.run(tensors)
-    return values
-
-
 def _learning_rate_index(optimizer: keras.optimizers.Optimizer) -> int | None:
     """Tell where the learning rate stands among the optimizer's variables; None when a schedule gives it."""
     rate = optimizer.learning_rate
@@ -295,7 +285,31 @@ def _learning_rate_index(optimizer: keras.optimizers.Optimizer) -> int | None:
 def build_model(blueprint: Blueprint) -> keras.Model:
     """Build the blueprint's model, leaving Python's global generator as it was."""
     with untouched_python_random():
-        return blueprint.build()
+        model = blueprint.build()
+        blueprint.compile(model)
+    return model
+
+
+def build_without_values(blueprint: Blueprint) -> keras.Model:
+    """Build the blueprint's model in a graph, where its weights take no memory.
+
+    TensorFlow's eager runtime keeps some 30 kB for each new shape of a variable for good.
+    """
+    with untouched_python_random():
+        # What a user has written, an activation or an initializer, may want values at once.
+        model = _built_in_graph(blueprint) or blueprint.build()
+        blueprint.compile(model)
+    return model
+
+
+def _built_in_graph(blueprint: Blueprint) -> keras.Model | None:
+    try:
+        with tf.Graph().as_default():
+            model = blueprint.build()
+    except Exception as error:
+        _logger.debug("A model cannot be built in a graph: %s.", error)
+        return None
+    return model if model.built else None
 
 
 def _free_dropped() -> None:

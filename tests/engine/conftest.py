@@ -11,23 +11,26 @@ import pytest
 from skneural._engine import Blueprint, Data
 
 
-def build_dense(n_features, n_classes, hidden, dropout=0.0, l2=0.0, optimizer="adam", learning_rate=1e-3):
+def build_dense(n_features, n_classes, hidden, dropout=0.0, l2=0.0):
     layers = [keras.layers.Input((n_features,))]
     for width in hidden:
         layers.append(keras.layers.Dense(width, activation="relu", kernel_regularizer=keras.regularizers.L2(l2)))
         if dropout:
             layers.append(keras.layers.Dropout(dropout))
     layers.append(keras.layers.Dense(n_classes, activation="softmax"))
-    model = keras.Sequential(layers)
+    return keras.Sequential(layers)
+
+
+def compile_dense(optimizer, learning_rate, model):
     optimizer = keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": learning_rate}})
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
 
 
 def dense_blueprint(hidden=(16,), dropout=0.0, l2=0.0, optimizer="adam", learning_rate=1e-3):
-    build = partial(build_dense, 8, 3, hidden, dropout=dropout, l2=l2, optimizer=optimizer, learning_rate=learning_rate)
+    build = partial(build_dense, 8, 3, hidden, dropout=dropout, l2=l2)
     key = ("dense", hidden, dropout > 0, optimizer)
-    return Blueprint(key, build, {"learning_rate": learning_rate, "l2": l2, "dropout": dropout})
+    compiling = partial(compile_dense, optimizer, learning_rate)
+    return Blueprint(key, build, compiling, {"learning_rate": learning_rate, "l2": l2, "dropout": dropout})
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def test_few_rows_are_multiplied_in_parts_that_stay_in_one_thread(n_rows, monkey
     monkeypatch.setattr(np, "matmul", counting)
     np.testing.assert_allclose(predict(network, X), expected, rtol=1e-4, atol=1e-5)
     is_for_one_thread = n_rows < dense_forward(model).block_size
+    assert sizes
     assert all(size <= 2**18 for size in sizes) == is_for_one_thread
 
 

@@ -7,10 +7,11 @@ import random
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import dense_blueprint
 
 from skneural import DenseNetClassifier
-from skneural._engine import Network, Settings, fit, predict
+from skneural._engine import Blueprint, Network, Settings, fit, predict
 from skneural._engine._template import Template
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
@@ -80,18 +81,15 @@ def test_numbers_change_the_training_to_come(is_materialised):
 
 def test_an_initializer_with_a_seed_of_its_own_keeps_it():
     def build():
-        model = keras.Sequential(
+        return keras.Sequential(
             [
                 keras.layers.Input((4,)),
                 keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(seed=7)),
                 keras.layers.Dense(2, bias_initializer="ones"),
             ]
         )
-        model.compile("adam", "mse")
-        return model
 
-    blueprint = dense_blueprint()
-    blueprint = type(blueprint)("own seeds", build, {})
+    blueprint = Blueprint("own seeds", build, lambda model: model.compile("adam", "mse"), {})
     first, second = (Network.from_blueprint(blueprint, seed).get_weights() for seed in (1, 2))
     assert np.array_equal(first[0], second[0])
     assert not np.array_equal(first[2], second[2])
@@ -213,3 +211,27 @@ def test_an_optimizer_that_begins_with_the_weights_begins_with_those_that_were_d
     assert network.fit(X, y).engine_ == "keras"
     assert all(np.abs(new - old).max() < 0.1 for new, old in zip(network.model_.get_weights(), drawn, strict=True))
     assert network.predict(X).shape == (4,)
+
+
+def test_the_engines_own_model_of_a_blueprint_stands_in_a_graph():
+    """There its weights take no memory."""
+    network = Network.from_blueprint(dense_blueprint(hidden=(9,), dropout=0.5), 1)
+    with network.template().model.variables[0].value.graph.as_default():
+        assert not tf.executing_eagerly()
+
+
+def test_a_blueprint_that_needs_values_at_once_is_built_with_them(three_blobs):
+    def orthonormal(shape, dtype=None):
+        return np.linalg.qr(keras.random.normal(shape, seed=0).numpy())[0]
+
+    def build():
+        output = keras.layers.Dense(3, activation="softmax", kernel_initializer=orthonormal)
+        return keras.Sequential([keras.layers.Input((8,)), output])
+
+    def compile_it(model):
+        model.compile("adam", "sparse_categorical_crossentropy")
+
+    network = Network.from_blueprint(Blueprint("at once", build, compile_it, {}), 1)
+    kernel = network.get_weights()[0]
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(3), atol=1e-6)
+    assert fit(network, three_blobs, None, SETTINGS).way == "compiled"

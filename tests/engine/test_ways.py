@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from conftest import build_dense
+from conftest import dense_blueprint
 from scipy import sparse
 
 from skneural._engine import Data, Network, Settings, _feeding, fit
+from skneural._engine._template import build_model
 
 
 def trained(make_model, data, **changes):
@@ -31,7 +32,7 @@ def assert_same(one, other, rtol=1e-4):
 
 
 def dense():
-    return build_dense(8, 3, (6,))
+    return build_model(dense_blueprint((6,)))
 
 
 # --- what cannot be compiled ----------------------------------------------------------------------------------------
