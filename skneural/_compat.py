@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.optimizers.base_optimizer import BaseOptimizer
+from keras.src.random.seed_generator import global_seed_generator
 from keras.src.saving.keras_saveable import KerasSaveable
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework import ops
@@ -51,6 +52,14 @@ def names_from_the_start() -> Iterator[None]:
         yield
     finally:
         global_state.set_global_attribute("object_name_uids", counts)
+
+
+def make_global_seed_generator() -> None:
+    """Make the generator of this thread that ``keras.random`` draws seeds from, unless there is one (Keras 3.15).
+
+    Keras makes it at its first use, and would make it within a graph that stands then, for good.
+    """
+    global_seed_generator()
 
 
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:

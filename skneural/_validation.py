@@ -18,7 +18,7 @@ _STRING_REMEDY = (
     "Encode it first, for example with a ColumnTransformer that puts a OneHotEncoder on the string columns in front."
 )
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-_ROWS_AT_ONCE = 4096
+_BYTES_AT_ONCE = 16 * 2**20
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
@@ -86,9 +86,16 @@ def _parts(rows: Any) -> Iterator[Any]:
     if not _engine.is_large_map(rows):
         yield rows
         return
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        yield rows[start : start + _ROWS_AT_ONCE]
+    for part in _slices(rows):
+        yield rows[part]
         _engine.give_pages_back(rows)
+
+
+def _slices(rows: Any) -> Iterator[slice]:
+    """Cut rows into parts of some megabytes."""
+    n_rows = rows.shape[0]
+    n_at_once = max(1, _BYTES_AT_ONCE // (8 * max(1, math.prod(rows.shape[1:]))))
+    return (slice(start, start + n_at_once) for start in range(0, n_rows, n_at_once))
 
 
 def _is_flat(X: Any) -> bool:
@@ -218,16 +225,22 @@ def moments_of_all_values(X: Any, weights: NDArray[Any] | None) -> tuple[float, 
     weight two is the same as the row twice.
     """
     n_rows = X.shape[0]
-    middle = 0.0 if sparse.issparse(X) else (float(X.min()) + float(X.max())) / 2
+    middle = 0.0 if sparse.issparse(X) else _middle(X)
     sums, squares = np.empty(n_rows), np.empty(n_rows)
-    for start in range(0, n_rows, _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    for rows in _slices(X):
         part = X[rows].toarray() if sparse.issparse(X) else X[rows]
         part = part.reshape(part.shape[0], -1).astype(np.float64) - middle
         sums[rows], squares[rows] = part.sum(axis=1), np.einsum("ij,ij->i", part, part)
+        _engine.give_pages_back(X)
     weights = np.ones(n_rows) if weights is None else weights
     n_values = math.fsum(weights) * math.prod(X.shape[1:])
     mean, square = math.fsum(weights * sums) / n_values, math.fsum(weights * squares) / n_values
     variance = square - mean**2
     is_constant = variance <= 1e-12 * square
     return middle + mean, 1.0 if is_constant else math.sqrt(variance)
+
+
+def _middle(X: NDArray[Any]) -> float:
+    """Return what lies in the middle between the smallest and the largest value."""
+    extremes = [(float(part.min()), float(part.max())) for part in _parts(X)]
+    return (min(low for low, _ in extremes) + max(high for _, high in extremes)) / 2

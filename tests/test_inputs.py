@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
+from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor, _validation
 
 RNG = np.random.default_rng(0)
 # Small whole numbers, which every dtype holds exactly.
@@ -329,6 +329,27 @@ def test_a_large_memory_map_does_not_stay_in_memory(tmp_path):
     assert max(held) < 40
     assert network.score(rows, labels) > 0.99
     assert pages_held(tmp_path / "rows.npy") < 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not tell which pages are held")
+@pytest.mark.parametrize("shape", [(36_000, 500), (400, 212, 212)])
+def test_a_large_memory_map_is_searched_without_being_held(shape, tmp_path, monkeypatch):
+    path = tmp_path / "rows.npy"
+    rows = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    rows[:] = 1
+    rows.flush()
+    held = []
+    search = _validation.assert_all_finite
+
+    def spying(part, **arguments):
+        search(part, **arguments)
+        held.append(pages_held(path))
+
+    del rows
+    monkeypatch.setattr(_validation, "assert_all_finite", spying)
+    _validation.validate_rows(DenseNetClassifier(), np.load(path, mmap_mode="r"), reset=True, allow_nd=True)
+    assert len(held) > 2
+    assert max(held) < 40
 
 
 def test_a_large_memory_map_is_searched_for_what_is_not_finite(tmp_path):

@@ -27,6 +27,8 @@ def train_alone(job: Job) -> Result:
     ------
     CannotCompileError
         Before the network or the caller's hooks have seen anything.
+    MeetingCancelledError
+        When the job is asked to stop.
     """
     if job.should_stop():
         raise MeetingCancelledError

@@ -27,7 +27,7 @@ _ALONE_IN_BLAS = 2**18
 
 
 def _product_alone(rows: Array, kernel: Array) -> Array:
-    """Multiply by parts that BLAS keeps in this thread.
+    """Multiply by parts that BLAS keeps in this thread, unless the kernel is too large for that.
 
     Those that OpenBLAS brings in for larger ones go on waiting for work for some 25 ms, at a core's full power: a
     training that follows a prediction would have one core less.

@@ -82,6 +82,7 @@ class Rows:
             for name, (source, _) in self._sources.items():
                 # Assignment converts the dtype without a copy of the whole.
                 arrays[name][: self.n_rows] = source
+                give_pages_back(source)
             self._resident = arrays
         return self._resident
 
@@ -104,7 +105,7 @@ class Rows:
             into = arrays[name]
             if sparse.issparse(source):
                 into[: len(rows)] = source[rows].toarray()
-            elif source.dtype == dtype:
+            elif source.dtype == dtype and source.flags.c_contiguous and source.flags.aligned:
                 np.take(source, rows, axis=0, out=into[: len(rows)], mode="clip")
             else:
                 into[: len(rows)] = source[rows]

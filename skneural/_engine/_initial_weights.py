@@ -37,7 +37,7 @@ class InitialWeights:
         self._initializers: dict[int, keras.initializers.Initializer] = {}
         self._seed_states: list[int] = []
         for layer in flatten_layers(model):
-            for variable in own_variables(layer):
+            for variable in _own_variables(layer):
                 index = index_of.get(id(variable))
                 if index is not None and (initializer := _random_initializer(layer, variable.name)) is not None:
                     self._initializers[index] = initializer
@@ -93,7 +93,7 @@ def graph_of(variable: keras.Variable) -> tf.Graph | None:
         return None
 
 
-def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+def _own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Find the weights that a layer made itself, those of the layers inside it left out."""
     inner = {id(weight) for part in flatten_layers(layer) for weight in part.weights}
     return [weight for weight in layer.weights if id(weight) not in inner]

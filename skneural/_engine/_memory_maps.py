@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from typing import Any
 
@@ -20,7 +21,9 @@ def give_pages_back(X: Any) -> None:
     """Let go of the pages of a large memory map that X lies in; the file, or the kernel's cache of it, holds them."""
     pages = _map_behind(X)
     if pages is not None:
-        pages.madvise(mmap.MADV_DONTNEED)
+        # Pages that somebody has locked stay.
+        with contextlib.suppress(OSError):
+            pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _map_behind(X: Any) -> mmap.mmap | None:

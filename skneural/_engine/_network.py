@@ -177,8 +177,9 @@ class Network:
     @state.setter
     def state(self, state: State) -> None:
         with self._lock:
-            if self._model is None:
-                self._state = state
+            if self._model is None or (self.blueprint is not None and not state.optimizer):
+                # Without values of its optimizer a network goes back to where none was built.
+                self._model, self._state, self.forward = None, state, None
             else:
                 state.write_to(self._model)
 

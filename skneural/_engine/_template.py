@@ -18,6 +18,7 @@ from skneural._compat import (
     flatten_layers,
     give_memory_back,
     is_built,
+    make_global_seed_generator,
     moving_averages,
     replace_moments,
     stateless_optimizer,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("skneural")
 MAX_TEMPLATES = 64
 _FIRST_AUGMENTING_STREAM = 2**16
+# What TensorFlow calls operations that draw numbers from the state of its global generator.
+_STATEFUL_DRAWS = ("Random", "TruncatedNormal", "ParameterizedTruncated", "Multinomial")
 
 
 @dataclass
@@ -303,13 +306,19 @@ def build_without_values(blueprint: Blueprint) -> keras.Model:
 
 
 def _built_in_graph(blueprint: Blueprint) -> keras.Model | None:
+    """Build a model in a graph, or None where that fails or would draw other weights than outside of it."""
+    make_global_seed_generator()
     try:
-        with tf.Graph().as_default():
+        with tf.Graph().as_default() as graph:
             model = blueprint.build()
+        # A Sequential whose layers could not be built has none.
+        is_whole = bool(model.inputs)
+        InitialWeights(model)
     except Exception as error:
         _logger.debug("A model cannot be built in a graph: %s.", error)
         return None
-    return model if model.built else None
+    draws_from_state = any(operation.type.startswith(_STATEFUL_DRAWS) for operation in graph.get_operations())
+    return model if is_whole and not draws_from_state else None
 
 
 def _free_dropped() -> None:

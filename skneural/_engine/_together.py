@@ -18,7 +18,6 @@ from skneural._compat import flatten_layers
 
 from ._alone import train_alone
 from ._compiled_fit import Job
-from ._initial_weights import own_variables
 from ._lane import Lane
 from ._meeting import MeetingCancelledError
 from ._stack_programs import StackShape, is_stack_program_kept
@@ -59,16 +58,16 @@ def _has_loops(job: Job) -> bool:
 def n_products(job: Job) -> int:
     """Count the products of weights and values in one step, forward."""
     template = job.training.template
-    return job.training.shape.batch_size * sum(map(_n_products_of, flatten_layers(template.model)))
+    return job.training.shape.batch_size * sum(map(_n_products_of, template.model.layers))
 
 
 def _n_products_of(layer: keras.layers.Layer) -> int:
-    """Count the weights that a layer made itself, as often as it has places or time steps to bring them to."""
-    n_weights = sum(math.prod(weight.shape) for weight in own_variables(layer) if weight.trainable)
+    """Count a layer's weights, as often as it has places or time steps to bring them to."""
+    n_weights = sum(math.prod(weight.shape) for weight in layer.trainable_weights)
     try:
         inputs = keras.tree.flatten(layer.input)
     except AttributeError:
-        # It is inside of another layer.
+        # It stands in several places of the model.
         return n_weights
     return n_weights * math.prod(size or 1 for one in inputs[:1] for size in one.shape[1:-1])
 

@@ -235,3 +235,74 @@ def test_a_blueprint_that_needs_values_at_once_is_built_with_them(three_blobs):
     kernel = network.get_weights()[0]
     np.testing.assert_allclose(kernel.T @ kernel, np.eye(3), atol=1e-6)
     assert fit(network, three_blobs, None, SETTINGS).way == "compiled"
+
+
+def of_global_seed(shape, dtype=None):
+    return keras.random.normal(shape, dtype=dtype)
+
+
+GENERATOR = keras.random.SeedGenerator(4)
+
+
+def of_own_generator(shape, dtype=None):
+    return keras.random.normal(shape, dtype=dtype, seed=GENERATOR)
+
+
+def as_array(shape, dtype=None):
+    # A tensor of a graph raises NotImplementedError here, which keras.Sequential swallows.
+    return np.linalg.qr(keras.random.normal(shape, seed=0))[0]
+
+
+def of_tensorflow(shape, dtype=None):
+    return tf.random.normal(shape, dtype=dtype)
+
+
+@pytest.mark.parametrize("initializer", [of_global_seed, of_own_generator, as_array, of_tensorflow])
+def test_an_initializer_of_a_user_draws_as_it_does_outside_of_a_graph(initializer, three_blobs):
+    def build():
+        output = keras.layers.Dense(3, activation="softmax", kernel_initializer=initializer)
+        return keras.Sequential([keras.layers.Input((8,)), output])
+
+    def compile_it(model):
+        model.compile("adam", "sparse_categorical_crossentropy")
+
+    network = Network.from_blueprint(Blueprint(initializer.__name__, build, compile_it, {}), 1)
+    assert network.get_weights()[0].std() > 0.1
+    assert fit(network, three_blobs, None, SETTINGS).way == "compiled"
+    assert keras.random.normal((2,)).shape == (2,)
+
+
+def test_tensorflows_global_seed_reaches_an_initializer_of_a_user():
+    def build():
+        return keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(3, kernel_initializer=of_tensorflow)])
+
+    drawn = []
+    for key in ("first", "second"):
+        tf.random.set_seed(5)
+        blueprint = Blueprint(("global seed", key), build, lambda model: model.compile("adam", "mse"), {})
+        drawn.append(Network.from_blueprint(blueprint, 1).get_weights()[0])
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_a_failed_training_leaves_an_optimizer_that_no_program_can_use_as_it_was():
+    class Fails(keras.callbacks.Callback):
+        is_on = True
+
+        def on_epoch_end(self, epoch, logs=None):
+            if self.is_on:
+                raise OSError("no room left")
+
+    X, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
+    fails = Fails()
+    networks = [
+        DenseNetClassifier((4,), optimizer="schedulefreeadamw", learning_rate=0.01, callbacks=one, random_state=3)
+        for one in (fails, None)
+    ]
+    for network in networks:
+        network.initialize(X, y)
+    with pytest.raises(OSError, match="no room left"):
+        networks[0].partial_fit(X, y)
+    fails.is_on = False
+    weights = [network.partial_fit(X, y).model_.get_weights() for network in networks]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
