@@ -364,3 +364,37 @@ def test_changes_that_only_memory_holds_stay_in_a_large_memory_map(tmp_path):
     rows[:] = 0
     DenseNetClassifier((4,), epochs=1, batch_size=1000).fit(rows, labels)
     assert not rows.any()
+
+
+def test_nan_may_stand_in_a_large_memory_map_where_it_may_elsewhere(tmp_path):
+    rows, _ = large_map(tmp_path / "rows.npy", "r+")
+    rows[5, 5] = np.nan
+    _validation.check_padded_array(DenseNetClassifier(), rows)
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        _validation.validate_rows(DenseNetClassifier(), rows, reset=True, allow_nd=True)
+    rows[-1, -1] = np.inf
+    with pytest.raises(ValueError, match="Input X contains infinity"):
+        _validation.check_padded_array(DenseNetClassifier(), rows)
+
+
+def test_a_large_memory_map_is_searched_for_what_float32_cannot_hold(tmp_path):
+    rows = np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.float64, (18_000, 500))
+    rows[-1, -1] = -1e300
+    with pytest.raises(ValueError, match=r"holds a value of size 1e\+300, too large for float32"):
+        DenseNetClassifier((4,), epochs=1).fit(rows, np.tile([0, 1], 9000))
+
+
+def test_a_large_memory_map_in_fortran_order_is_never_copied_whole(tmp_path):
+    rows, labels = large_map(tmp_path / "rows.npy", "r")
+    np.save(tmp_path / "turned.npy", np.asfortranarray(rows))
+    turned = np.load(tmp_path / "turned.npy", mmap_mode="r")
+    assert not turned.flags.c_contiguous
+    networks = [DenseNetClassifier((4,), epochs=1, batch_size=1000, random_state=0) for _ in range(2)]
+    networks[1].fit(rows, labels)
+    tracemalloc.start()
+    networks[0].fit(turned, labels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Two parts of 32 MB, and one on the way to them.
+    assert peak < 110e6
+    np.testing.assert_allclose(networks[0].model_.get_weights()[0], networks[1].model_.get_weights()[0], atol=1e-6)

@@ -19,7 +19,7 @@ from ._architecture import architecture_key, copy_of
 from ._numbers import apply_numbers, number_slots
 from ._program import TRACING
 from ._rows import target_dtype
-from ._template import Template, build_model, build_without_values, kept_template
+from ._template import Template, build_model, kept_template, template_of
 
 if TYPE_CHECKING:
     from ._records import Blueprint
@@ -142,10 +142,9 @@ class Network:
 
     def template(self, *variant: Hashable) -> Template:
         """Give the engine's own model of this architecture, one more for each variant."""
-        build = (
-            partial(copy_of, self.model) if self.blueprint is None else partial(build_without_values, self.blueprint)
-        )
-        return kept_template((self.template_key, *variant), build)
+        blueprint = self.blueprint
+        make = partial(template_of, blueprint) if blueprint is not None else lambda: Template(copy_of(self.model))
+        return kept_template((self.template_key, *variant), make)
 
     def program_template(self, y: NDArray[Any]) -> Template:
         """Give a template that is prepared for targets like y."""
@@ -262,4 +261,4 @@ def _unpickled(pickled_model: bytes) -> keras.Model:
 
 def _template_of(blueprint: Blueprint) -> Template:
     """Give the kept template of the blueprint's key, built if there is none."""
-    return kept_template((("blueprint", blueprint.key),), partial(build_without_values, blueprint))
+    return kept_template((("blueprint", blueprint.key),), partial(template_of, blueprint))

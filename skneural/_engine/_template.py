@@ -65,6 +65,8 @@ class Template:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
+        for layer in flatten_layers(model):
+            _turn_tensors_into_arrays(layer)
         self.initial_weights = InitialWeights(model)
         self.optimizer_values: list[NDArray[Any]]
         self._build_optimizer()
@@ -135,7 +137,6 @@ class Template:
                 replace_moments(layer, _MaskedMoments(self, layer))
             if layer.activity_regularizer is not None and penalty_kinds(layer.activity_regularizer):
                 layer.activity_regularizer = _MaskedActivityPenalty(self, layer.activity_regularizer)
-            _turn_tensors_into_arrays(layer)
         let_layers_use_products(self.model, self)
         places: dict[int, dict[str, int]] = {}
         for index, slot in enumerate(number_slots(self.model)):
@@ -261,11 +262,14 @@ def _augmenting_layers(model: keras.Model) -> list[Any]:
 
 
 def _turn_tensors_into_arrays(layer: keras.layers.Layer) -> None:
-    """Replace the constant tensors that a layer and its penalties hold: a graph of its own cannot capture them."""
+    """Replace the constant tensors that a layer and its penalties hold, which no other graph can capture."""
     for owner in [layer, *(variable.regularizer for variable in layer.weights if variable.regularizer is not None)]:
         for name, value in list(vars(owner).items()):
             if isinstance(value, tf.Tensor):
-                setattr(owner, name, value.numpy())
+                array = tf.get_static_value(value)
+                if array is None:
+                    raise ValueError(f"the layer {layer.name} holds a tensor, {name}, that is no constant")
+                setattr(owner, name, array)
 
 
 def _broadcastable(row_mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
@@ -293,32 +297,30 @@ def build_model(blueprint: Blueprint) -> keras.Model:
     return model
 
 
-def build_without_values(blueprint: Blueprint) -> keras.Model:
-    """Build the blueprint's model in a graph, where its weights take no memory.
+def template_of(blueprint: Blueprint) -> Template:
+    """Build the template of a blueprint, in a graph where that is possible: there weights take no memory.
 
     TensorFlow's eager runtime keeps some 30 kB for each new shape of a variable for good.
     """
-    with untouched_python_random():
-        # What a user has written, an activation or an initializer, may want values at once.
-        model = _built_in_graph(blueprint) or blueprint.build()
-        blueprint.compile(model)
-    return model
+    # What a user has written, an activation or an initializer, may want values at once.
+    return _template_in_graph(blueprint) or Template(build_model(blueprint))
 
 
-def _built_in_graph(blueprint: Blueprint) -> keras.Model | None:
-    """Build a model in a graph, or None where that fails or would draw other weights than outside of it."""
+def _template_in_graph(blueprint: Blueprint) -> Template | None:
+    """Build a template in a graph, or None where that fails or would draw other weights than outside of it."""
     make_global_seed_generator()
     try:
-        with tf.Graph().as_default() as graph:
+        with untouched_python_random(), tf.Graph().as_default() as graph:
             model = blueprint.build()
-        # A Sequential whose layers could not be built has none.
-        is_whole = bool(model.inputs)
-        InitialWeights(model)
+        # A Sequential whose layers could not be built raises for its missing inputs.
+        if not model.inputs or any(one.type.startswith(_STATEFUL_DRAWS) for one in graph.get_operations()):
+            return None
+        with untouched_python_random():
+            blueprint.compile(model)
+        return Template(model)
     except Exception as error:
         _logger.debug("A model cannot be built in a graph: %s.", error)
         return None
-    draws_from_state = any(operation.type.startswith(_STATEFUL_DRAWS) for operation in graph.get_operations())
-    return model if is_whole and not draws_from_state else None
 
 
 def _free_dropped() -> None:
@@ -332,6 +334,6 @@ _templates: LeastRecentlyUsed[Template] = LeastRecentlyUsed(
 )
 
 
-def kept_template(key: Hashable, build: Callable[[], keras.Model]) -> Template:
-    """Give the kept template of an architecture, built if there is none."""
-    return _templates.get(key, lambda: Template(build()))
+def kept_template(key: Hashable, make: Callable[[], Template]) -> Template:
+    """Give the kept template of an architecture, made if there is none."""
+    return _templates.get(key, make)

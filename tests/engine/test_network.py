@@ -12,7 +12,9 @@ from conftest import dense_blueprint
 
 from skneural import DenseNetClassifier
 from skneural._engine import Blueprint, Network, Settings, fit, predict
+from skneural._engine._compiled_fit import make_job
 from skneural._engine._template import Template
+from skneural._engine._together import n_products
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
@@ -306,3 +308,54 @@ def test_a_failed_training_leaves_an_optimizer_that_no_program_can_use_as_it_was
     weights = [network.partial_fit(X, y).model_.get_weights() for network in networks]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+class Scaled(keras.layers.Layer):
+    """It holds a tensor, as a user's own activation may."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.factors = tf.stack([tf.constant(1.0), tf.constant(2.0)] * 8)
+
+    def call(self, inputs):
+        return inputs * self.factors
+
+
+class Drawn(Scaled):
+    """The tensor that it holds is no constant."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.factors = tf.random.stateless_uniform([16], [1, 2])
+
+
+@pytest.mark.parametrize("kind", [Scaled, Drawn])
+def test_layers_may_hold_tensors(kind, three_blobs):
+    def build():
+        layers = [keras.layers.Input((8,)), keras.layers.Dense(16), kind(), keras.layers.Dense(3, "softmax")]
+        return keras.Sequential(layers)
+
+    blueprint = Blueprint(kind, build, lambda model: model.compile("adam", "sparse_categorical_crossentropy"), {})
+    network = Network.from_blueprint(blueprint, 1)
+    before = predict(network, three_blobs.X)
+    np.testing.assert_allclose(before, network.model.predict(three_blobs.X, verbose=0), atol=1e-5)
+    network = Network.from_blueprint(blueprint, 1)
+    # What a user has written may mix rows, so the last batch is not padded.
+    assert fit(network, three_blobs, None, SETTINGS).way == "compiled"
+
+
+def test_products_are_counted_at_each_place_of_a_layer_and_of_those_inside_it(three_blobs):
+    shared = keras.layers.Dense(8)
+    inputs = keras.Input((8,))
+    outputs = keras.layers.Dense(3, "softmax")(shared(shared(inputs)))
+    in_sequence = [
+        keras.layers.Reshape((4, 2)),
+        keras.layers.TimeDistributed(keras.layers.Dense(5, use_bias=False)),
+        keras.layers.GlobalAveragePooling1D(),
+        keras.layers.Dense(3, "softmax"),
+    ]
+    counts = []
+    for model in (keras.Model(inputs, outputs), keras.Sequential([keras.Input((8,)), *in_sequence])):
+        model.compile("adam", "sparse_categorical_crossentropy")
+        counts.append(n_products(make_job(Network.from_model(model), three_blobs, None, SETTINGS)))
+    assert counts == [16 * (8 * 8 + 8 + 8 * 3 + 3), 16 * (4 * 2 * 5 + 5 * 3 + 3)]
