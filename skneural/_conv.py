@@ -26,7 +26,7 @@ _SIZES = ["array-like", Interval(Integral, 1, None, closed="left")]
 _CONV_CONSTRAINTS = {
     **SHARED_CONSTRAINTS,
     "image_shape": [tuple, list, None],
-    "filters": _SIZES,
+    "filters": [StrOptions({"auto"}), *_SIZES],
     "kernel_size": _SIZES,
     "convolutions_per_block": [Interval(Integral, 1, None, closed="left")],
     "pooling": [StrOptions({"max", "average"}), None],
@@ -50,9 +50,14 @@ class _ConvNet(FamilyEstimator):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        self._block_sizes()
+        if not self._chooses_filters:
+            self._kernels(len(self._given_filters()))
         check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
         self._given_image_shape()
+
+    @property
+    def _chooses_filters(self) -> bool:
+        return isinstance(self.filters, str)
 
     def _given_image_shape(self) -> tuple[int, ...] | None:
         owner = type(self).__name__
@@ -66,31 +71,35 @@ class _ConvNet(FamilyEstimator):
             )
         return given
 
-    def _block_sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return filters and kernel size of each block."""
+    def _given_filters(self) -> tuple[int, ...]:
         owner = type(self).__name__
         filters = check_sizes(owner, "filters", self.filters)
-        kernels = check_sizes(owner, "kernel_size", self.kernel_size)
         if not filters:
             raise ValueError(
                 f"The 'filters' parameter of {owner} must have an entry for at least one block. Got {self.filters!r}. "
                 "For a network without convolutions use a DenseNet class."
             )
+        return filters
+
+    def _kernels(self, n_blocks: int) -> tuple[int, ...]:
+        """Return the kernel size of each block."""
+        owner = type(self).__name__
+        kernels = check_sizes(owner, "kernel_size", self.kernel_size)
         if isinstance(self.kernel_size, Integral):
-            kernels *= len(filters)
-        if len(kernels) != len(filters):
+            kernels *= n_blocks
+        if len(kernels) != n_blocks:
             raise ValueError(
                 f"The 'kernel_size' parameter of {owner} must be one size, or one per block. "
-                f"Got {len(kernels)} for {len(filters)} blocks of filters."
+                f"Got {len(kernels)} for {n_blocks} blocks of filters."
             )
-        return filters, kernels
+        return kernels
 
     def _architecture(self, head: Head) -> ConvArchitecture:
         owner = type(self).__name__
         row_shape = tuple(int(size) for size in self.X_shape_[1:])
         image_shape = image_shape_of(owner, self._given_image_shape(), row_shape)
-        filters, kernels = self._block_sizes()
-        kernel_sizes, pool_sizes = self._fitted_sizes(image_shape, kernels)
+        filters = auto_filters(image_shape) if self._chooses_filters else self._given_filters()
+        kernel_sizes, pool_sizes = self._fitted_sizes(image_shape, self._kernels(len(filters)))
         hidden = check_sizes(owner, "hidden_layer_sizes", self.hidden_layer_sizes)
         return ConvArchitecture(
             row_shape=row_shape,
@@ -157,6 +166,11 @@ class _ConvNet(FamilyEstimator):
         return auto_epochs(n_rows) if epochs == "auto" else super()._n_epochs(epochs, n_rows, batch_size)
 
 
+def auto_filters(image_shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Return the filters of each block: small images are learnt better with two poolings than with three."""
+    return (32, 64) if min(image_shape[:2]) < 16 else (16, 32, 64)
+
+
 def auto_epochs(n_rows: int) -> int:
     """Return how many epochs train well: fewer for more rows, though more steps in all."""
     return int(np.clip(round(3000 / math.sqrt(max(n_rows, 1))), 10, 100))
@@ -175,12 +189,13 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
         (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
         of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
-    filters : int or sequence of int, default=(16, 32, 64)
-        Filters of the convolutions in each block.
+    filters : int, sequence of int or "auto", default="auto"
+        Filters of the convolutions in each block. "auto" is (32, 64) for images less than 16 pixels high or wide, else
+        (16, 32, 64).
     kernel_size : int or sequence of int, default=3
         Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
         zeros.
-    convolutions_per_block : int, default=1
+    convolutions_per_block : int, default=2
         Convolutions in each block, before its pooling.
     pooling : {"max", "average"} or None, default="max"
         What ends each block: the largest or the mean value of each square of ``pool_size`` pixels, or nothing.
@@ -202,9 +217,9 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
     activation : str, callable or sequence of them, default="relu"
         Activation of the blocks and hidden layers, one for all, or one per block and then one per hidden layer: "relu",
         "sigmoid", "tanh", or any other of Keras's.
-    dropout : float, default=0.25
+    dropout : float, default=0.4
         Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
-    batch_normalization : bool, default=False
+    batch_normalization : bool, default=True
         Whether each convolution and hidden layer is normalised over the batch before its activation.
     l2 : float, default=0.0
         Weight of the sum of squared kernel weights in the objective.
@@ -314,9 +329,9 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         self,
         image_shape: Any = None,
         *,
-        filters: Any = (16, 32, 64),
+        filters: Any = "auto",
         kernel_size: Any = 3,
-        convolutions_per_block: int = 1,
+        convolutions_per_block: int = 2,
         pooling: str | None = "max",
         pool_size: int = 2,
         hidden_layer_sizes: Any = (128,),
@@ -326,8 +341,8 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         zoom_range: float = 0.1,
         horizontal_flip: bool = False,
         activation: Any = "relu",
-        dropout: float = 0.25,
-        batch_normalization: bool = False,
+        dropout: float = 0.4,
+        batch_normalization: bool = True,
         l2: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
@@ -399,12 +414,13 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
         (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
         of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
-    filters : int or sequence of int, default=(16, 32, 64)
-        Filters of the convolutions in each block.
+    filters : int, sequence of int or "auto", default="auto"
+        Filters of the convolutions in each block. "auto" is (32, 64) for images less than 16 pixels high or wide, else
+        (16, 32, 64).
     kernel_size : int or sequence of int, default=3
         Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
         zeros.
-    convolutions_per_block : int, default=1
+    convolutions_per_block : int, default=2
         Convolutions in each block, before its pooling.
     pooling : {"max", "average"} or None, default="max"
         What ends each block: the largest or the mean value of each square of ``pool_size`` pixels, or nothing.
@@ -532,9 +548,9 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         self,
         image_shape: Any = None,
         *,
-        filters: Any = (16, 32, 64),
+        filters: Any = "auto",
         kernel_size: Any = 3,
-        convolutions_per_block: int = 1,
+        convolutions_per_block: int = 2,
         pooling: str | None = "max",
         pool_size: int = 2,
         hidden_layer_sizes: Any = (128,),

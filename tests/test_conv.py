@@ -23,7 +23,14 @@ from skneural._validation import moments_of_all_values
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
 
-SMALL = {"filters": 8, "hidden_layer_sizes": 16, "batch_normalization": True, "epochs": 3, "random_state": 0}
+SMALL = {
+    "filters": 8,
+    "convolutions_per_block": 1,
+    "hidden_layer_sizes": 16,
+    "batch_normalization": True,
+    "epochs": 3,
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +107,14 @@ def test_layers_follow_the_parameters(digits):
     assert [layer.activation.__name__ for layer in [*convolutions, dense[0]]] == [*["relu"] * 2, *["tanh"] * 2, "gelu"]
     assert sum(isinstance(layer, keras.layers.AveragePooling2D) for layer in layers) == 2
     assert all(layer.kernel_regularizer.l2 == pytest.approx(0.01) for layer in [*convolutions, *dense])
+
+
+@pytest.mark.parametrize(("side", "filters"), [(8, (32, 64)), (15, (32, 64)), (16, (16, 32, 64))])
+def test_filters_are_chosen_by_the_size_of_the_images(side, filters):
+    X = np.random.default_rng(0).random((40, side, side + 4))
+    model = ConvNetRegressor(epochs=1).fit(X, X[:, 0, 0]).model_
+    found = [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert found == list(np.repeat(filters, 2))
 
 
 def test_regressor_learns_where_the_light_is():
