@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, cast
@@ -88,10 +89,21 @@ class Head:
         return bool(getattr(self.loss, "from_logits", False))
 
 
-def build_repeatably(build: Callable[[Any], keras.Model], architecture: Any) -> keras.Model:
+def build_repeatably(build: Callable[[Any], keras.Model], architecture: Any, dtype_policy: str) -> keras.Model:
     """Build a network; no global generator is left changed, and its layers always have the same names."""
-    with seeded_global_generators(0), names_from_the_start():
+    with seeded_global_generators(0), names_from_the_start(), _global_dtype_policy(dtype_policy):
         return build(architecture)
+
+
+@contextmanager
+def _global_dtype_policy(name: str) -> Iterator[None]:
+    """Let Keras build layers of this policy in the block; the policy belongs to the thread."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def compile_repeatably(compilation: Compilation, model: keras.Model) -> None:
@@ -233,10 +245,11 @@ class FamilyEstimator(NeuralEstimator):
             name: float(getattr(architecture, name)) for name in _NUMBERS if getattr(architecture, name) > 0
         }
         build = type(self)._build
-        key = (build, _structure_key(architecture), compilation.key(without=rates), tuple(sorted(rates)))
+        policy = keras.config.dtype_policy().name
+        key = (build, _structure_key(architecture), policy, compilation.key(without=rates), tuple(sorted(rates)))
         return _engine.Blueprint(
             key,
-            functools.partial(build_repeatably, build, architecture),
+            functools.partial(build_repeatably, build, architecture, policy),
             functools.partial(compile_repeatably, compilation),
             rates | sizes,
         )

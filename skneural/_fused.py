@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import joblib
+import keras
 from joblib.parallel import ParallelBackendBase
 
 from . import _engine
@@ -76,13 +77,22 @@ class FusedBackend(ParallelBackendBase):
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None) -> threading.Thread:
         """Start a task."""
         task = self._meeting.register()
-        thread = threading.Thread(target=self._run, args=(task, func, callback), name="skneural-fit")
+        arguments = (task, keras.config.dtype_policy(), func, callback)
+        thread = threading.Thread(target=self._run, args=arguments, name="skneural-fit")
         self._running = [(other, running) for other, running in self._running if running.is_alive()]
         self._running.append((task, thread))
         thread.start()
         return thread
 
-    def _run(self, task: Task, func: Callable[[], Any], callback: Callable[[Any], None] | None) -> None:
+    def _run(
+        self,
+        task: Task,
+        dtype_policy: keras.DTypePolicy,
+        func: Callable[[], Any],
+        callback: Callable[[Any], None] | None,
+    ) -> None:
+        # What the user has set, Keras keeps for the thread that set it.
+        keras.config.set_dtype_policy(dtype_policy)
         with self._meeting.running(task):
             try:
                 outcome: tuple[bool, Any] = True, func()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.base import clone
+from sklearn.model_selection import cross_validate
 
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
+from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor, fused_training
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -249,6 +251,26 @@ def test_users_dtype_policy_is_kept(estimator):
         assert keras.config.dtype_policy().name == "float64"
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def test_a_fit_follows_the_dtype_policy_of_its_time():
+    def policies(network):
+        return {layer.dtype_policy.name for layer in network.model_.layers}
+
+    networks = [DenseNetClassifier((7,), epochs=1) for _ in range(3)]
+    y = np.arange(len(X)) % 2
+    networks[0].fit(X, y)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        networks[1].fit(X, y)
+        with fused_training():
+            networks[2:] = cross_validate(networks[2], X, y, cv=2, return_estimator=True)["estimator"]
+        loaded = pickle.loads(pickle.dumps(networks[0]))
+        assert [policies(network) for network in (networks[0], loaded)] == [{"float32"}] * 2
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert [policies(network) for network in networks[1:]] == [{"mixed_bfloat16"}] * 3
 
 
 def test_users_own_models_and_names_survive_a_fit(estimator):

@@ -162,7 +162,9 @@ class _Penalty:
         assert self.template.step is not None
         numbers = tf.cast(self.template.step.numbers, weights.dtype)
         sums = {"l1": lambda values: tf.reduce_sum(tf.abs(values)), "l2": _sum_of_squares}
-        return tf.add_n([numbers[place] * sums[kind](weights) for kind, place in self.places.items()])
+        penalty = tf.add_n([numbers[place] * sums[kind](weights) for kind, place in self.places.items()])
+        # Keras adds it to a loss of this dtype, whatever that of the layer.
+        return tf.cast(penalty, keras.config.floatx())
 
 
 @tf.custom_gradient
