@@ -173,7 +173,8 @@ def networks_of_the_rule() -> dict[str, tuple[Callable[..., Any], Any]]:
     for hidden, batch_size in (((10,), 32), ((30,), 32), ((100,), 32), ((256, 128), 64), ((512, 256), 128)):
         networks[f"dense {hidden}"] = partial(DenseNetClassifier, hidden, batch_size=batch_size), (X, y)
     for filters in ((2,), (4,), (8,), (8, 16), (16, 32)):
-        plain = {"hidden_layer_sizes": (), "augmentation": False, "dropout": 0.0, "batch_size": 32}
+        plain = {"convolutions_per_block": 1, "hidden_layer_sizes": (), "augmentation": False, "batch_size": 32}
+        plain |= {"batch_normalization": False, "dropout": 0.0}
         networks[f"convolutional {filters}"] = partial(ConvNetClassifier, (8, 8), filters=filters, **plain), (X, y)
     return networks
 

@@ -48,9 +48,8 @@ def ours(filters: tuple[int, ...], hidden: int, batch_size: int, epochs: int) ->
     from skneural import ConvNetClassifier
 
     plain = {"augmentation": False, "dropout": 0.0, "batch_normalization": False, "learning_rate_schedule": "constant"}
-    return ConvNetClassifier(
-        filters=filters, hidden_layer_sizes=hidden, batch_size=batch_size, epochs=epochs, random_state=0, **plain
-    )
+    sizes = {"filters": filters, "convolutions_per_block": 1, "hidden_layer_sizes": hidden}
+    return ConvNetClassifier(batch_size=batch_size, epochs=epochs, random_state=0, **sizes, **plain)
 
 
 def build(filters: tuple[int, ...], hidden: int, row_shape: tuple[int, ...]) -> Any:
