@@ -18,7 +18,7 @@ import tensorflow as tf
 from skneural._compat import flatten_layers
 
 # The windows of one layer and batch, in values.
-MAX_WINDOW_VALUES = 500_000
+MAX_WINDOW_VALUES = 1_200_000
 
 _MAXIMA = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
 _MEANS = (keras.layers.AveragePooling1D, keras.layers.AveragePooling2D)
