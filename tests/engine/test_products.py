@@ -98,8 +98,10 @@ def images_model(*layers, side=8):
     [
         ([L.Conv2D(8, 3), L.MaxPooling2D(2)], 8, 32, True),
         ([L.Conv2D(8, 3), L.Conv2D(8, 3)], 28, 32, False),
-        ([L.Conv2D(8, 3, padding="same")], 28, 170, True),
-        ([L.Conv2D(8, 3, padding="same")], 28, 171, False),
+        ([L.Conv2D(8, 3, padding="same")], 28, 70, True),
+        ([L.Conv2D(8, 3, padding="same")], 28, 71, False),
+        ([L.Conv2D(8, 3, padding="same"), L.BatchNormalization()], 28, 170, True),
+        ([L.Conv2D(8, 3, padding="same"), L.BatchNormalization()], 28, 171, False),
         ([L.Conv2D(8, 3, strides=2)], 8, 32, False),
         ([L.Conv2D(8, 3, dilation_rate=2)], 8, 32, False),
         ([L.Conv2D(8, 3), L.Conv2D(8, 3, groups=2)], 8, 32, False),
@@ -145,7 +147,7 @@ def test_validation_is_in_batches_that_xla_suits():
     network = Network.from_model(images_model(L.Conv2D(8, 3, padding="same"), side=28))
     job = make_job(network, data, data, Settings(epochs=1, batch_size=2, seed=0))
     assert job.training.shape.is_compiled
-    assert job.validation.shape.batch_size == 128
-    job = make_job(network, data, data, Settings(epochs=1, batch_size=2, validation_batch_size=256, seed=0))
+    assert job.validation.shape.batch_size == 64
+    job = make_job(network, data, data, Settings(epochs=1, batch_size=2, validation_batch_size=128, seed=0))
     assert not job.training.shape.is_compiled
     assert job.validation.shape.batch_size == 256
