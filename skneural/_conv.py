@@ -110,7 +110,7 @@ class _ConvNet(FamilyEstimator):
             pooling=self.pooling,
             pool_sizes=pool_sizes,
             hidden_layer_sizes=hidden,
-            activations=self._activations(len(filters) + len(hidden)),
+            activations=self._activations({"block": len(filters), "hidden layer": len(hidden)}),
             n_outputs=head.n_outputs,
             output_activation=head.activation,
             augmentation=self._augmentation(),

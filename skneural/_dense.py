@@ -33,7 +33,7 @@ class _DenseNet(FamilyEstimator):
         return DenseArchitecture(
             n_features=int(self.n_features_in_),
             hidden_layer_sizes=sizes,
-            activations=self._activations(len(sizes)),
+            activations=self._activations({"hidden layer": len(sizes)}),
             n_outputs=head.n_outputs,
             output_activation=head.activation,
             dropout=float(self.dropout),

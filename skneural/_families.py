@@ -180,15 +180,17 @@ class FamilyEstimator(NeuralEstimator):
                 "learning_rate_schedule='constant'."
             )
 
-    def _activations(self, n_layers: int) -> tuple[Any, ...]:
-        """Return one activation per hidden layer."""
+    def _activations(self, counts: Mapping[str, int]) -> tuple[Any, ...]:
+        """Return one activation for each of some parts of the network, which ``counts`` names in their order."""
         owner = type(self).__name__
         activation = self.activation
+        n_layers = sum(counts.values())
         listed = tuple(activation) if isinstance(activation, list | tuple) else (activation,) * n_layers
         if len(listed) != n_layers:
             raise ValueError(
-                f"The 'activation' parameter of {owner} must be one activation, or one per hidden layer. "
-                f"Got {len(listed)} for {n_layers} hidden layers."
+                f"The 'activation' parameter of {owner} must be one activation, or one per "
+                f"{' and then one per '.join(counts)}. "
+                f"Got {len(listed)} for {' and '.join(f'{count} {part}s' for part, count in counts.items())}."
             )
         for single in listed:
             check_activation(owner, single)

@@ -70,7 +70,7 @@ class _RecurrentNet(FamilyEstimator):
             filters=filters,
             kernel_sizes=self._kernel_sizes(len(filters)),
             hidden_layer_sizes=hidden,
-            activations=self._activations(len(filters) + len(hidden)),
+            activations=self._activations({"convolution": len(filters), "hidden layer": len(hidden)}),
             n_outputs=head.n_outputs,
             output_activation=head.activation,
             dropout=float(self.dropout),

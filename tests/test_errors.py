@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from skneural import DenseNetClassifier, DenseNetRegressor
+from skneural import ConvNetClassifier, DenseNetClassifier, DenseNetRegressor, RecurrentNetClassifier
 from skneural.exceptions import InterruptedFitWarning, TrainingDivergedError
 
 X = np.random.default_rng(0).normal(size=(12, 3))
@@ -385,12 +385,29 @@ def test_size_of_a_layer(sizes, size, position):
     assert_raises(ValueError, message, DenseNetRegressor(sizes).fit, X, TARGET)
 
 
-def test_number_of_activations():
+@pytest.mark.parametrize(
+    ("estimator", "parts", "counts"),
+    [
+        (classifier(), "hidden layer", "1 hidden layers"),
+        (
+            ConvNetClassifier((1, 3), filters=4, kernel_size=1, pooling=None),
+            "block and then one per hidden layer",
+            "1 blocks and 1 hidden layers",
+        ),
+        (
+            RecurrentNetClassifier(filters=(4, 4), kernel_size=3),
+            "convolution and then one per hidden layer",
+            "2 convolutions and 0 hidden layers",
+        ),
+    ],
+)
+def test_number_of_activations(estimator, parts, counts):
     message = (
-        "The 'activation' parameter of DenseNetClassifier must be one activation, or one per hidden layer. "
-        "Got 2 for 1 hidden layers."
+        f"The 'activation' parameter of {type(estimator).__name__} must be one activation, or one per {parts}. "
+        f"Got 3 for {counts}."
     )
-    assert_raises(ValueError, message, classifier(activation=["relu", "tanh"]).fit, X, Y)
+    estimator.set_params(activation=["relu", "tanh", "relu"])
+    assert_raises(ValueError, message, estimator.fit, X, Y)
 
 
 @pytest.mark.parametrize(
