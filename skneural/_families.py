@@ -374,13 +374,16 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
     @property
     def target_encoder(self) -> ClassTargets:
         """The transformer between labels and what the loss takes."""
-        name = loss_name(self.loss)
-        layout = "ordinal" if name == "auto" or name in _CLASS_NUMBER_LOSSES else "one-hot"
         return ClassTargets(
-            layout=layout,
+            layout="ordinal" if self._takes_class_numbers() else "one-hot",
             classes=getattr(self, "_all_classes", None),
-            exclusive_columns=name in _EXCLUSIVE_LOSSES,
+            exclusive_columns=loss_name(self.loss) in _EXCLUSIVE_LOSSES,
         )
+
+    def _takes_class_numbers(self) -> bool:
+        """Whether the loss takes the number of each row's class, not the row's share in every class."""
+        name = loss_name(self.loss)
+        return name in _CLASS_NUMBER_LOSSES or (name == "auto" and "label_smoothing" not in self._routed("loss"))
 
     def _fit_target_encoder(self, rows: Any) -> ClassTargets:
         encoder: ClassTargets = super()._fit_target_encoder(rows)
@@ -411,10 +414,9 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
         one_output = encoder.target_type_ == "binary" and not exclusive
         independent = one_output or encoder.is_multilabel
         if name == "auto":
-            name = "binary_crossentropy" if independent else "sparse_categorical_crossentropy"
-            if encoder.target_type_ == "multiclass-onehot":
-                name = "categorical_crossentropy"
-            loss = self._resolved_loss(name)
+            takes_numbers = self._takes_class_numbers() and encoder.target_type_ != "multiclass-onehot"
+            of_many = "sparse_categorical_crossentropy" if takes_numbers else "categorical_crossentropy"
+            loss = self._resolved_loss("binary_crossentropy" if independent else of_many)
         else:
             loss = self._resolved_loss(self.loss)
         activation = "sigmoid" if independent else "softmax"

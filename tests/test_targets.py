@@ -236,6 +236,15 @@ def test_arguments_reach_the_automatic_loss():
     np.testing.assert_allclose(smooth.loss_curve_[0], expected, rtol=1e-5)
 
 
+def test_automatic_loss_smooths_labels_of_many_classes():
+    plain = classifier(optimizer="sgd", learning_rate=1e-9, epochs=1).fit(X, CODES)
+    smooth = classifier(optimizer="sgd", learning_rate=1e-9, epochs=1, loss__label_smoothing=0.3).fit(X, CODES)
+    shares = 0.7 * np.eye(3)[CODES] + 0.1
+    expected = -(shares * np.log(plain.predict_proba(X))).sum(axis=1).mean()
+    np.testing.assert_allclose(smooth.loss_curve_[0], expected, rtol=1e-5)
+    np.testing.assert_array_equal(smooth.predict(X), plain.predict(X))
+
+
 def test_loss_of_the_users_own_sees_class_indicators():
     def squares(y_true, y_pred):
         return keras.ops.sum(keras.ops.square(y_true - y_pred), axis=-1)
