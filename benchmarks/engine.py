@@ -137,6 +137,28 @@ def fit_digits(peer: str) -> dict[str, float]:
     return results
 
 
+def first_fits(peer: str) -> dict[str, float]:
+    """Measure two first fits in a process: that of the digits network, and one epoch of a default ConvNetClassifier."""
+    from skneural import ConvNetClassifier
+
+    X, y = digits()
+    network = NETWORKS[peer](**DIGITS)
+    convolutional = ConvNetClassifier((8, 8), epochs=1)
+    return {"dense": seconds(lambda: network.fit(X, y)), "ConvNet": seconds(lambda: convolutional.fit(X, y))}
+
+
+def kept_programs(peer: str) -> dict[str, float]:
+    """Measure the same in a second process, which finds the programs of the first."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = {"TF_XLA_FLAGS": f"--tf_xla_persistent_cache_directory={folder}"}
+        first, later = (in_a_process("first", peer, flags) for _ in range(2))
+    return {
+        f"{what}, {which} process": figures[what]
+        for what in first
+        for which, figures in (("first", first), ("later", later))
+    }
+
+
 def fit_regular(peer: str) -> dict[str, float]:
     X, y = digits()
     NETWORKS[peer](**DIGITS, regular=True).fit(X, y)
@@ -230,6 +252,8 @@ def memory_of_map(peer: str) -> dict[str, float]:
 
 MEASUREMENTS: dict[str, tuple[Callable[[str], dict[str, float]], tuple[str, ...]]] = {
     "digits": (fit_digits, ("skneural", "scikeras", "skorch", "MLPClassifier")),
+    "first": (first_fits, ()),
+    "kept": (kept_programs, ("skneural",)),
     "regular": (fit_regular, ("skneural", "scikeras")),
     "large": (fit_large, ("skneural", "scikeras", "skorch", "MLPClassifier")),
     "products": (products_large, ("NumPy",)),
@@ -242,9 +266,9 @@ MEASUREMENTS: dict[str, tuple[Callable[[str], dict[str, float]], tuple[str, ...]
 # --- the tables -----------------------------------------------------------------------------------------------------
 
 
-def in_a_process(name: str, peer: str) -> dict[str, float]:
+def in_a_process(name: str, peer: str, environment: dict[str, str] | None = None) -> dict[str, float]:
     command = [sys.executable, __file__, "--measure", name, peer]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | (environment or {}))
     if done.returncode:
         raise RuntimeError(f"{name} of {peer} failed:\n{done.stderr[-2000:]}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -279,7 +303,8 @@ ROWS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=list(MEASUREMENTS), default=list(MEASUREMENTS))
+    names = [name for name, (_, peers) in MEASUREMENTS.items() if peers]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -295,6 +320,7 @@ def main() -> None:
                 found[name, peer] = in_a_process(name, peer)
     print_versions()
     print_times(found)
+    print_kept(found)
     print_memory(found)
 
 
@@ -320,6 +346,12 @@ def print_times(found: dict[tuple[str, str], dict[str, float]]) -> None:
                 f"| {wanted:>5s} |"
             )
     print()
+
+
+def print_kept(found: dict[tuple[str, str], dict[str, float]]) -> None:
+    for (name, _), figures in found.items():
+        if name == "kept":
+            print("first fits, programs kept on disk: " + ", ".join(f"{what} {s:.2f} s" for what, s in figures.items()))
 
 
 def print_memory(found: dict[tuple[str, str], dict[str, float]]) -> None:

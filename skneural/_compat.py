@@ -142,15 +142,15 @@ def replace_moments(layer: keras.layers.BatchNormalization, moments: Any) -> Non
     layer._moments = moments
 
 
-def make_callable(session: tf.compat.v1.Session, feeds: list[tf.Tensor], fetches: list[tf.Tensor]) -> Any:
-    """Give a function from arrays to arrays that runs a session.
+def make_callable(session: tf.compat.v1.Session, feeds: list[str], fetches: list[str]) -> Any:
+    """Give a function from arrays to arrays that runs a session, which feeds and fetches tensors by name.
 
     TensorFlow 2.21, ``BaseSession._make_callable_from_options``: the public ``make_callable`` goes through
     ``Session.run``, which costs 0.2 ms a call in Python.
     """
     options = config_pb2.CallableOptions()
-    options.feed.extend(tensor.name for tensor in feeds)
-    options.fetch.extend(tensor.name for tensor in fetches)
+    options.feed.extend(feeds)
+    options.fetch.extend(fetches)
     return session._make_callable_from_options(options)
 
 
@@ -163,14 +163,13 @@ def give_memory_back() -> None:
             trim(0)
 
 
-def forget_gradients(graph: tf.Graph) -> None:
-    """Unregister the gradients of functions with ``tf.custom_gradient`` in a graph that is traced to its end.
+def forget_gradients(definition: Any) -> None:
+    """Unregister the gradients of functions with ``tf.custom_gradient`` in the definition of a graph.
 
     TensorFlow 2.21 registers each of them for good when it traces the function, and with it keeps the whole graph
     (https://github.com/tensorflow/tensorflow/blob/v2.21.0/tensorflow/python/ops/custom_gradient.py,
     ``_graph_mode_decorator``).
     """
-    definition = graph.as_graph_def()
     inner = (node for function in definition.library.function for node in function.node_def)
     for node in (*definition.node, *inner):
         if "_gradient_op_type" in node.attr:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,21 +42,25 @@ class Program:
     def __init__(self, function: Callable[[Any], Any], inputs: Any, *, is_compiled: bool) -> None:
         """Trace ``function`` for inputs like the given nested ``tf.TensorSpec``."""
         traces.n_traces += 1
-        graph = tf.Graph()
-        with TRACING, graph.as_default():
+        traced = tf.Graph()
+        with TRACING, traced.as_default():
             placeholders = tf.nest.map_structure(lambda spec: tf.compat.v1.placeholder(spec.dtype, spec.shape), inputs)
             if is_compiled:
                 function = tf.function(function, jit_compile=True, autograph=False)
-            self._outputs = function(placeholders)
-            forget_gradients(graph)
+            outputs = function(placeholders)
+        definition = traced.as_graph_def()
+        forget_gradients(definition)
+        feeds, fetches = ([tensor.name for tensor in tf.nest.flatten(tensors)] for tensors in (placeholders, outputs))
+        self._output_structure = tf.nest.map_structure(lambda tensor: None, outputs)
+        graph = _graph_of(_with_numbered_functions(definition))
         self._session = tf.compat.v1.Session(graph=graph, config=_XLA_CONFIG if is_compiled else _CONFIG)
-        self._callable = make_callable(self._session, tf.nest.flatten(placeholders), tf.nest.flatten(self._outputs))
+        self._callable = make_callable(self._session, feeds, fetches)
         self._compiling = threading.Lock()
         self._is_compiled = False
 
     def __call__(self, inputs: Any) -> Any:
         """Compute the outputs for inputs of the structure that was traced; the first call compiles."""
-        return tf.nest.pack_sequence_as(self._outputs, self.run(tf.nest.flatten(inputs)))
+        return tf.nest.pack_sequence_as(self._output_structure, self.run(tf.nest.flatten(inputs)))
 
     def compile(self, inputs: Any) -> None:
         """Compile by a call, unless that is done; threads that come meanwhile wait for it."""
@@ -74,6 +78,44 @@ class Program:
         session = getattr(self, "_session", None)
         if session is not None:
             session.close()
+
+
+def _graph_of(definition: Any) -> tf.Graph:
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(definition, name="")
+    return graph
+
+
+def _with_numbered_functions(definition: Any) -> Any:
+    """Name the functions in the definition of a graph by their order in it.
+
+    TensorFlow numbers all functions of a process. Their names are part of what XLA compiles, and so of what
+    TensorFlow's persistent cache compares with the programs of earlier processes.
+    """
+    names = sorted((function.signature.name for function in definition.library.function), key=_number_and_name)
+    numbered = {name: f"function_{position}" for position, name in enumerate(names)}
+    for function in definition.library.function:
+        function.signature.name = numbered[function.signature.name]
+    for node in (*definition.node, *(node for function in definition.library.function for node in function.node_def)):
+        node.op = numbered.get(node.op, node.op)
+        for called in _functions_in(node):
+            called.name = numbered.get(called.name, called.name)
+    return definition
+
+
+def _functions_in(node: Any) -> Iterator[Any]:
+    """Give what names a function among the attributes of a node."""
+    for value in node.attr.values():
+        if value.HasField("func"):
+            yield value.func
+        yield from value.list.func
+
+
+def _number_and_name(name: str) -> tuple[int, str]:
+    """Order functions by the number that ends their names."""
+    number = name.rpartition("_")[2]
+    return int(number) if number.isdecimal() else 0, name
 
 
 def empty_aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
