@@ -29,13 +29,10 @@ class DenseArchitecture:
 
 def build_dense(architecture: DenseArchitecture) -> keras.Sequential:
     """Build the network of a dense architecture, not compiled."""
-    network = keras.Sequential([keras.Input((architecture.n_features,))])
-    for position in range(len(architecture.hidden_layer_sizes)):
-        for layer in _hidden_block(architecture, position):
-            network.add(layer)
     n_hidden = len(architecture.hidden_layer_sizes)
-    network.add(_dense(architecture, n_hidden, architecture.n_outputs, architecture.output_activation))
-    return network
+    layers = [layer for position in range(n_hidden) for layer in _hidden_block(architecture, position)]
+    output = _dense(architecture, n_hidden, architecture.n_outputs, architecture.output_activation)
+    return keras.Sequential([keras.Input((architecture.n_features,)), *layers, output])
 
 
 def _hidden_block(architecture: DenseArchitecture, position: int) -> list[keras.layers.Layer]:

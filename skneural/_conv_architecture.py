@@ -45,29 +45,17 @@ class ConvArchitecture:
 
 def build_conv(architecture: ConvArchitecture) -> keras.Sequential:
     """Build the network of a convolutional architecture, not compiled."""
-    layers = keras.layers
-    network = keras.Sequential([keras.Input(architecture.row_shape)])
-    if architecture.row_shape != architecture.image_shape:
-        network.add(layers.Reshape(architecture.image_shape))
-    network.add(Standardization(name=STANDARDIZATION))
-    if architecture.augmentation:
-        network.add(RandomAffine(**dict(architecture.augmentation)))
     weighted = _WeightedLayers(architecture)
-    n_blocks = len(architecture.filters)
-    for block in range(n_blocks):
-        for _ in range(architecture.convolutions_per_block):
-            kernel = architecture.kernel_sizes[block]
-            weighted.add(network, layers.Conv2D, block, filters=architecture.filters[block], kernel_size=kernel)
-        if architecture.pooling is not None:
-            pool = layers.MaxPooling2D if architecture.pooling == "max" else layers.AveragePooling2D
-            network.add(pool(architecture.pool_sizes[block]))
-    network.add(layers.Flatten())
-    for position, size in enumerate(architecture.hidden_layer_sizes):
-        _add_dropout(network, architecture)
-        weighted.add(network, layers.Dense, n_blocks + position, units=size)
-    _add_dropout(network, architecture)
-    network.add(layers.Dense(architecture.n_outputs, architecture.output_activation, **weighted.arguments()))
-    return network
+    blocks = [layer for block in range(len(architecture.filters)) for layer in _block(architecture, weighted, block)]
+    return keras.Sequential(
+        [
+            keras.Input(architecture.row_shape),
+            *_front(architecture),
+            *blocks,
+            keras.layers.Flatten(),
+            *_head(architecture, weighted),
+        ]
+    )
 
 
 class _WeightedLayers:
@@ -86,22 +74,52 @@ class _WeightedLayers:
             "kernel_regularizer": keras.regularizers.L2(architecture.l2) if architecture.l2 > 0 else None,
         }
 
-    def add(self, network: keras.Sequential, layer: Any, position: int, **sizes: Any) -> None:
-        """Add a layer with its normalisation, which comes before the activation (Ioffe and Szegedy, 2015)."""
+    def normalized(self, layer: Any, position: int, **sizes: Any) -> list[keras.layers.Layer]:
+        """Make a layer with its normalisation, which comes before the activation (Ioffe and Szegedy, 2015)."""
         activation = self._architecture.activations[position]
-        sizes |= {"padding": "same"} if layer is keras.layers.Conv2D else {}
         if not self._architecture.batch_normalization:
-            network.add(layer(**sizes, activation=activation, **self.arguments()))
-            return
-        network.add(layer(**sizes, use_bias=False, **self.arguments()))
-        network.add(keras.layers.BatchNormalization())
-        network.add(keras.layers.Activation(activation))
+            return [layer(**sizes, activation=activation, **self.arguments())]
+        return [
+            layer(**sizes, use_bias=False, **self.arguments()),
+            keras.layers.BatchNormalization(),
+            keras.layers.Activation(activation),
+        ]
 
 
-def _add_dropout(network: keras.Sequential, architecture: ConvArchitecture) -> None:
-    if architecture.dropout > 0:
-        # A seed of its own keeps Keras from drawing one from Python's global generator.
-        network.add(keras.layers.Dropout(architecture.dropout, seed=0))
+def _front(architecture: ConvArchitecture) -> list[keras.layers.Layer]:
+    """Layers from rows to images that are scaled and, in training, changed at random."""
+    reshaped = [keras.layers.Reshape(architecture.image_shape)]
+    return [
+        *(reshaped if architecture.row_shape != architecture.image_shape else []),
+        Standardization(name=STANDARDIZATION),
+        *([RandomAffine(**dict(architecture.augmentation))] if architecture.augmentation else []),
+    ]
+
+
+def _block(architecture: ConvArchitecture, weighted: _WeightedLayers, block: int) -> list[keras.layers.Layer]:
+    """Convolutions and their pooling."""
+    layers: list[keras.layers.Layer] = []
+    sizes = {"filters": architecture.filters[block], "kernel_size": architecture.kernel_sizes[block]}
+    for _ in range(architecture.convolutions_per_block):
+        layers += weighted.normalized(keras.layers.Conv2D, block, padding="same", **sizes)
+    if architecture.pooling is not None:
+        pooling = keras.layers.MaxPooling2D if architecture.pooling == "max" else keras.layers.AveragePooling2D
+        layers.append(pooling(architecture.pool_sizes[block]))
+    return layers
+
+
+def _head(architecture: ConvArchitecture, weighted: _WeightedLayers) -> list[keras.layers.Layer]:
+    """Dense layers from the values of an image to the outputs."""
+    layers: list[keras.layers.Layer] = []
+    for position, size in enumerate(architecture.hidden_layer_sizes, start=len(architecture.filters)):
+        layers += [*_dropout(architecture), *weighted.normalized(keras.layers.Dense, position, units=size)]
+    output = keras.layers.Dense(architecture.n_outputs, architecture.output_activation, **weighted.arguments())
+    return [*layers, *_dropout(architecture), output]
+
+
+def _dropout(architecture: ConvArchitecture) -> list[keras.layers.Layer]:
+    # A seed of its own keeps Keras from drawing one from Python's global generator.
+    return [keras.layers.Dropout(architecture.dropout, seed=0)] if architecture.dropout > 0 else []
 
 
 def image_shape_of(owner: str, given: tuple[int, ...] | None, row_shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -45,21 +45,21 @@ class RecurrentArchitecture:
 
 def build_recurrent(architecture: RecurrentArchitecture) -> keras.Sequential:
     """Build the network of a recurrent architecture, not compiled."""
-    network = keras.Sequential([keras.Input(architecture.sequence_shape), SequenceScaling()])
-    recurrent, convolutional = _recurrent_branch(architecture), _convolutional_branch(architecture)
-    if convolutional:
-        branches = [
-            keras.Sequential([keras.Input(architecture.sequence_shape), *layers])
-            for layers in (recurrent, convolutional)
-            if layers
-        ]
-        network.add(SideBySide(branches))
-    else:
-        for layer in recurrent:
-            network.add(layer)
-    for layer in _head(architecture):
-        network.add(layer)
-    return network
+    layers = [SequenceScaling(), *_body(architecture), *_head(architecture)]
+    return keras.Sequential([keras.Input(architecture.sequence_shape), *layers])
+
+
+def _body(architecture: RecurrentArchitecture) -> list[keras.layers.Layer]:
+    """Recurrent layers, beside them convolutions where there are any."""
+    branches = {"recurrent": _recurrent_branch(architecture), "convolutional": _convolutional_branch(architecture)}
+    if not branches["convolutional"]:
+        return branches["recurrent"]
+    models = [
+        keras.Sequential([keras.Input(architecture.sequence_shape), *layers], name=name)
+        for name, layers in branches.items()
+        if layers
+    ]
+    return [SideBySide(models)]
 
 
 def _recurrent_branch(architecture: RecurrentArchitecture) -> list[keras.layers.Layer]:
