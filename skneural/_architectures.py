@@ -49,10 +49,7 @@ def _hidden_block(architecture: DenseArchitecture, position: int) -> list[keras.
         block = [_dense(architecture, position, size, "linear"), _activation_layer(activation)]
     else:
         block = [_dense(architecture, position, size, activation)]
-    if architecture.dropout > 0:
-        # A seed of its own keeps Keras from drawing one from Python's global generator.
-        block.append(keras.layers.Dropout(architecture.dropout, seed=0))
-    return block
+    return [*block, *dropout_layers(architecture.dropout)]
 
 
 def _dense(
@@ -74,6 +71,12 @@ def _activation_layer(activation: Any) -> keras.layers.Layer:
         config.pop("name", None)
         return type(activation).from_config(config)
     return keras.layers.Activation(activation)
+
+
+def dropout_layers(rate: float) -> list[keras.layers.Layer]:
+    """Make a layer of dropout, or none for a rate of zero."""
+    # A seed of its own keeps Keras from drawing one from Python's global generator.
+    return [keras.layers.Dropout(rate, seed=0)] if rate > 0 else []
 
 
 def seeded_initializer(initializer: Any, position: int) -> Any:

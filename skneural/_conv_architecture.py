@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ._architectures import seeded_initializer
+from ._architectures import dropout_layers, seeded_initializer
 from ._augmentation import RandomAffine, Standardization
 
 STANDARDIZATION = "standardization"
@@ -88,12 +88,13 @@ class _WeightedLayers:
 
 def _front(architecture: ConvArchitecture) -> list[keras.layers.Layer]:
     """Layers from rows to images that are scaled and, in training, changed at random."""
-    reshaped = [keras.layers.Reshape(architecture.image_shape)]
-    return [
-        *(reshaped if architecture.row_shape != architecture.image_shape else []),
-        Standardization(name=STANDARDIZATION),
-        *([RandomAffine(**dict(architecture.augmentation))] if architecture.augmentation else []),
-    ]
+    layers: list[keras.layers.Layer] = []
+    if architecture.row_shape != architecture.image_shape:
+        layers.append(keras.layers.Reshape(architecture.image_shape))
+    layers.append(Standardization(name=STANDARDIZATION))
+    if architecture.augmentation:
+        layers.append(RandomAffine(**dict(architecture.augmentation)))
+    return layers
 
 
 def _block(architecture: ConvArchitecture, weighted: _WeightedLayers, block: int) -> list[keras.layers.Layer]:
@@ -112,14 +113,12 @@ def _head(architecture: ConvArchitecture, weighted: _WeightedLayers) -> list[ker
     """Dense layers from the values of an image to the outputs."""
     layers: list[keras.layers.Layer] = []
     for position, size in enumerate(architecture.hidden_layer_sizes, start=len(architecture.filters)):
-        layers += [*_dropout(architecture), *weighted.normalized(keras.layers.Dense, position, units=size)]
+        layers += [
+            *dropout_layers(architecture.dropout),
+            *weighted.normalized(keras.layers.Dense, position, units=size),
+        ]
     output = keras.layers.Dense(architecture.n_outputs, architecture.output_activation, **weighted.arguments())
-    return [*layers, *_dropout(architecture), output]
-
-
-def _dropout(architecture: ConvArchitecture) -> list[keras.layers.Layer]:
-    # A seed of its own keeps Keras from drawing one from Python's global generator.
-    return [keras.layers.Dropout(architecture.dropout, seed=0)] if architecture.dropout > 0 else []
+    return [*layers, *dropout_layers(architecture.dropout), output]
 
 
 def image_shape_of(owner: str, given: tuple[int, ...] | None, row_shape: tuple[int, ...]) -> tuple[int, int, int]:

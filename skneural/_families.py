@@ -181,7 +181,7 @@ class FamilyEstimator(NeuralEstimator):
             )
 
     def _activations(self, counts: Mapping[str, int]) -> tuple[Any, ...]:
-        """Return one activation for each of some parts of the network, which ``counts`` names in their order."""
+        """Return one activation per layer; ``counts`` says how many layers of each kind there are, in their order."""
         owner = type(self).__name__
         activation = self.activation
         n_layers = sum(counts.values())
@@ -414,8 +414,7 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
         one_output = encoder.target_type_ == "binary" and not exclusive
         independent = one_output or encoder.is_multilabel
         if name == "auto":
-            takes_numbers = self._takes_class_numbers() and encoder.target_type_ != "multiclass-onehot"
-            of_many = "sparse_categorical_crossentropy" if takes_numbers else "categorical_crossentropy"
+            of_many = "sparse_categorical_crossentropy" if self._takes_class_numbers() else "categorical_crossentropy"
             loss = self._resolved_loss("binary_crossentropy" if independent else of_many)
         else:
             loss = self._resolved_loss(self.loss)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from ._architectures import seeded_initializer
+from ._architectures import dropout_layers, seeded_initializer
 from ._sequence_layers import MaskedConv1D, PoolOverTime, SequenceScaling, SideBySide
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "simple": keras.layers.SimpleRNN}
@@ -102,23 +102,18 @@ def _head(architecture: RecurrentArchitecture) -> list[keras.layers.Layer]:
     n_before = len(architecture.filters)
     for position, size in enumerate(architecture.hidden_layer_sizes):
         layers += [
-            *_dropout(architecture),
+            *dropout_layers(architecture.dropout),
             _dense(architecture, position, size, "linear"),
             *_normalized_activation(architecture, n_before + position),
         ]
     n_hidden = len(architecture.hidden_layer_sizes)
     output = _dense(architecture, n_hidden, architecture.n_outputs, architecture.output_activation)
-    return [*layers, *_dropout(architecture), output]
+    return [*layers, *dropout_layers(architecture.dropout), output]
 
 
 def _normalized_activation(architecture: RecurrentArchitecture, position: int) -> list[keras.layers.Layer]:
     activation = keras.layers.Activation(architecture.activations[position])
     return [keras.layers.BatchNormalization(), activation] if architecture.batch_normalization else [activation]
-
-
-def _dropout(architecture: RecurrentArchitecture) -> list[keras.layers.Layer]:
-    # A seed of its own keeps Keras from drawing one from Python's global generator.
-    return [keras.layers.Dropout(architecture.dropout, seed=0)] if architecture.dropout > 0 else []
 
 
 def _dense(architecture: RecurrentArchitecture, position: int, size: int, activation: str) -> keras.layers.Dense:

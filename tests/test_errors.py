@@ -679,13 +679,14 @@ def test_partial_fit_names_new_labels_and_other_classes():
     assert_raises(TypeError, message, model.partial_fit, X, Y, epochs=3)
 
 
-def test_warm_start_into_another_network():
+@pytest.mark.parametrize("changed", [{"hidden_layer_sizes": (5,)}, {"loss__label_smoothing": 0.1}])
+def test_warm_start_into_another_network(changed):
     message = (
         "DenseNetClassifier was to go on training the network of an earlier fit, but its parameters or the classes now "
         "describe another network. Set warm_start=False, or use a new estimator."
     )
     model = classifier(warm_start=True).fit(X, Y)
-    assert_raises(ValueError, message, model.set_params(hidden_layer_sizes=(5,)).fit, X, Y)
+    assert_raises(ValueError, message, model.set_params(**changed).fit, X, Y)
 
 
 # --- what goes wrong in training ------------------------------------------------------------------------------------

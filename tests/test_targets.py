@@ -238,11 +238,21 @@ def test_arguments_reach_the_automatic_loss():
 
 def test_automatic_loss_smooths_labels_of_many_classes():
     plain = classifier(optimizer="sgd", learning_rate=1e-9, epochs=1).fit(X, CODES)
-    smooth = classifier(optimizer="sgd", learning_rate=1e-9, epochs=1, loss__label_smoothing=0.3).fit(X, CODES)
+    smooth = classifier(optimizer="sgd", learning_rate=1e-9, epochs=1, loss__label_smoothing=0.3)
     shares = 0.7 * np.eye(3)[CODES] + 0.1
     expected = -(shares * np.log(plain.predict_proba(X))).sum(axis=1).mean()
+    np.testing.assert_allclose(smooth.fit(X, CODES).loss_curve_[0], expected, rtol=1e-5)
+    smooth.partial_fit(X, CODES)
+    np.testing.assert_allclose(smooth.loss_curve_, [expected] * 2, rtol=1e-5)
+
+
+def test_automatic_loss_smooths_labels_of_two_classes():
+    plain = classifier(optimizer="sgd", learning_rate=1e-9, epochs=1).fit(X, CODES == 0)
+    smooth = classifier(optimizer="sgd", learning_rate=1e-9, epochs=1, loss__label_smoothing=0.3).fit(X, CODES == 0)
+    probabilities, shares = plain.predict_proba(X)[:, 1], 0.7 * (CODES == 0) + 0.15
+    expected = -(shares * np.log(probabilities) + (1 - shares) * np.log(1 - probabilities)).mean()
     np.testing.assert_allclose(smooth.loss_curve_[0], expected, rtol=1e-5)
-    np.testing.assert_array_equal(smooth.predict(X), plain.predict(X))
+    assert smooth.model_.output_shape == (None, 1)
 
 
 def test_loss_of_the_users_own_sees_class_indicators():

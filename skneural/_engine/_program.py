@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -42,17 +43,18 @@ class Program:
     def __init__(self, function: Callable[[Any], Any], inputs: Any, *, is_compiled: bool) -> None:
         """Trace ``function`` for inputs like the given nested ``tf.TensorSpec``."""
         traces.n_traces += 1
-        traced = tf.Graph()
-        with TRACING, traced.as_default():
+        graph = tf.Graph()
+        with TRACING, graph.as_default():
             placeholders = tf.nest.map_structure(lambda spec: tf.compat.v1.placeholder(spec.dtype, spec.shape), inputs)
             if is_compiled:
                 function = tf.function(function, jit_compile=True, autograph=False)
             outputs = function(placeholders)
-        definition = traced.as_graph_def()
+        definition = graph.as_graph_def()
         forget_gradients(definition)
         feeds, fetches = ([tensor.name for tensor in tf.nest.flatten(tensors)] for tensors in (placeholders, outputs))
         self._output_structure = tf.nest.map_structure(lambda tensor: None, outputs)
-        graph = _graph_of(_with_numbered_functions(definition))
+        if is_compiled:
+            graph = _with_numbered_functions(definition)
         self._session = tf.compat.v1.Session(graph=graph, config=_XLA_CONFIG if is_compiled else _CONFIG)
         self._callable = make_callable(self._session, feeds, fetches)
         self._compiling = threading.Lock()
@@ -80,20 +82,14 @@ class Program:
             session.close()
 
 
-def _graph_of(definition: Any) -> tf.Graph:
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(definition, name="")
-    return graph
+def _with_numbered_functions(definition: Any) -> tf.Graph:
+    """Make a graph of a definition, in which functions are numbered from zero in the order in which they were made.
 
-
-def _with_numbered_functions(definition: Any) -> Any:
-    """Name the functions in the definition of a graph by their order in it.
-
-    TensorFlow numbers all functions of a process. Their names are part of what XLA compiles, and so of what
-    TensorFlow's persistent cache compares with the programs of earlier processes.
+    TensorFlow counts all functions of a process. Their names are part of what XLA compiles, and so of what TensorFlow's
+    persistent cache compares with the programs of earlier processes. Python functions, which XLA does not take, would
+    be lost here: only the graph in which they were traced keeps them.
     """
-    names = sorted((function.signature.name for function in definition.library.function), key=_number_and_name)
+    names = sorted((function.signature.name for function in definition.library.function), key=_last_number)
     numbered = {name: f"function_{position}" for position, name in enumerate(names)}
     for function in definition.library.function:
         function.signature.name = numbered[function.signature.name]
@@ -101,7 +97,10 @@ def _with_numbered_functions(definition: Any) -> Any:
         node.op = numbered.get(node.op, node.op)
         for called in _functions_in(node):
             called.name = numbered.get(called.name, called.name)
-    return definition
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(definition, name="")
+    return graph
 
 
 def _functions_in(node: Any) -> Iterator[Any]:
@@ -112,10 +111,10 @@ def _functions_in(node: Any) -> Iterator[Any]:
         yield from value.list.func
 
 
-def _number_and_name(name: str) -> tuple[int, str]:
-    """Order functions by the number that ends their names."""
-    number = name.rpartition("_")[2]
-    return int(number) if number.isdecimal() else 0, name
+def _last_number(name: str) -> tuple[int, str]:
+    """Give the number by which TensorFlow tells a function from others of its name, and the name."""
+    numbers = re.findall(r"\d+", name)
+    return int(numbers[-1]) if numbers else 0, name
 
 
 def empty_aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 
 import keras
@@ -12,7 +13,7 @@ import tensorflow as tf
 from conftest import dense_blueprint
 from scipy import sparse
 
-from skneural._engine import Data, Network, Settings, _feeding, fit
+from skneural._engine import Data, Network, Settings, _feeding, fit, predict
 from skneural._engine._template import build_model
 
 
@@ -108,6 +109,13 @@ def test_what_cannot_be_compiled_goes_through_keras_and_says_why_once(
     plain, expected = trained(dense, three_blobs)
     assert expected.way == "compiled"
     assert_same((network, result), (plain, expected))
+
+
+def test_a_program_keeps_the_functions_of_python_that_it_calls(three_blobs):
+    network = Network.from_model(with_python_inside())
+    answers = predict(network, three_blobs.X)
+    gc.collect()
+    np.testing.assert_array_equal(predict(network, three_blobs.X), answers)
 
 
 # --- Keras's callbacks ----------------------------------------------------------------------------------------------
