@@ -97,6 +97,11 @@ def compiled_metrics(model: keras.Model) -> keras.metrics.Metric | None:
     return model._compile_metrics
 
 
+def weighted_metrics(container: keras.metrics.Metric) -> list[keras.metrics.Metric]:
+    """Give those of a built container's metrics that heed the rows' weights (Keras 3.15)."""
+    return [metric for one in container._flat_weighted_metrics if one is not None for metric in one.metrics]
+
+
 def is_built(metric: keras.metrics.Metric) -> bool:
     """Tell whether a metric has its variables; some make them when they first see data (Keras 3.15)."""
     return bool(getattr(metric, "_built", True))
@@ -123,6 +128,12 @@ def clear_losses(model: keras.Model) -> None:
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Give an optimizer's moving averages of the weights, empty unless ``use_ema`` (Keras 3.15)."""
     return list(optimizer._model_variables_moving_average) if optimizer.use_ema else []
+
+
+def optimizer_slots(optimizer: keras.optimizers.Optimizer) -> dict[str, list[keras.Variable]]:
+    """Give the variables that Adam, SGD or RMSprop hold for each weight, by kind (Keras 3.15)."""
+    momentums = optimizer.momentums if isinstance(optimizer, keras.optimizers.SGD) else optimizer._momentums
+    return {"momentum": list(momentums), "velocity": list(getattr(optimizer, "_velocities", ()))}
 
 
 def leaves_weights_out(optimizer: keras.optimizers.Optimizer) -> bool:

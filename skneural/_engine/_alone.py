@@ -32,7 +32,8 @@ def train_alone(job: Job) -> Result:
     """
     if job.should_stop():
         raise MeetingCancelledError
-    course = _PassByPass(job) if job.is_watched or not job.is_resident else _ManyEpochs(job)
+    is_many = not job.is_watched and job.is_resident and job.training.shape.runner != "numpy"
+    course = _ManyEpochs(job) if is_many else _PassByPass(job)
     try:
         with set_aside(job.n_bytes):
             course.compile()

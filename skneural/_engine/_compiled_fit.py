@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._callbacks import LiveCallbacks
-from ._epoch_programs import PassShape, pass_program
+from ._epoch_programs import PassShape, Runner, pass_program
 from ._epochs import EpochJudge
 from ._feeding import Rows, bucket
 from ._ledger import Ledger
 from ._network import Network, State
+from ._numpy_training import NumpyPassOfOne, is_short
 from ._products import suits_xla
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -24,6 +25,9 @@ from ._template import Template
 
 # Validation in larger batches gives the same numbers with fewer steps.
 _VALIDATION_BATCH = 256
+
+
+Run = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class CannotCompileError(Exception):
@@ -47,6 +51,7 @@ class Pass:
     @property
     def program(self) -> Program:
         """The kept program; a model that turns out to mix the rows of a batch gets one without padded batches."""
+        assert self.shape.runner != "numpy"
         try:
             return pass_program(self.template, self.shape)
         except RowsMeetError:
@@ -73,6 +78,8 @@ class Pass:
 
     def compile(self, state: State) -> None:
         """Compile the program by a call that runs no batch."""
+        if self.shape.runner == "numpy":
+            return
         part = next(iter(self.rows.parts(np.zeros(1, np.intp))))
         self._call(state, self.template.metric_values, part.inputs, 0, (0, 0))
 
@@ -93,8 +100,9 @@ class Pass:
             "last": np.int32(n_batches),
             "dropout_key": np.array(dropout_key, np.uint32),
         }
-        outputs: dict[str, Any] = self.program({**inputs, **rows})
-        return outputs
+        is_numpy = self.shape.runner == "numpy"
+        run: Run = NumpyPassOfOne(self.template, self.shape) if is_numpy else self.program
+        return run({**inputs, **rows})
 
 
 @dataclass(eq=False)
@@ -232,7 +240,7 @@ class Job:
             n_epochs=judge.n_epochs,
             best_epoch=judge.best_epoch,
             stopped_by="interrupt" if interrupted else judge.stopped_by or "epochs",
-            way="compiled",
+            way="numpy" if self.training.shape.runner == "numpy" else "compiled",
         )
 
 
@@ -251,21 +259,30 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
     try:
         template = network.program_template(train.y)
         validation_size = settings.validation_batch_size or settings.batch_size
-        largest = settings.batch_size if validation is None else max(settings.batch_size, validation_size)
-        is_compiled = suits_xla(template.model, largest)
-        training = _make_pass(network, train, settings.batch_size, is_training=True, is_compiled=is_compiled)
+        runner = _runner_for(template, train, validation, settings)
+        training = _make_pass(network, train, settings.batch_size, is_training=True, runner=runner)
         judged = None
         if validation is not None:
-            judged = _make_pass(network, validation, validation_size, is_training=False, is_compiled=is_compiled)
+            judged = _make_pass(network, validation, validation_size, is_training=False, runner=runner)
         return Job(network, network.state, training, judged, settings)
     except Exception as error:
         raise CannotCompileError.from_error(error) from error
 
 
-def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool, is_compiled: bool) -> Pass:
+def _runner_for(template: Template, train: Data, validation: Data | None, settings: Settings) -> Runner:
+    """Choose who takes rows through a network."""
+    if is_short(template, train, validation, settings):
+        return "numpy"
+    largest = settings.batch_size
+    if validation is not None:
+        largest = max(largest, settings.validation_batch_size or largest)
+    return "xla" if suits_xla(template.model, largest) else "tensorflow"
+
+
+def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool, runner: Runner) -> Pass:
     template = network.program_template(data.y)
     if not is_training and template.is_batch_size_free:
-        batch_size = _validation_batch(template, batch_size, data.n_rows, is_compiled=is_compiled)
+        batch_size = _validation_batch(template, batch_size, data.n_rows, runner)
     rows = Rows(data, batch_size, str(template.model.inputs[0].dtype))
     shape = PassShape(
         is_training=is_training,
@@ -278,15 +295,15 @@ def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bo
         has_weights=data.sample_weight is not None,
         remainder=None if template.is_row_wise else data.n_rows % batch_size,
         is_ordered=not rows.is_resident,
-        is_compiled=is_compiled,
+        runner=runner,
     )
     return Pass(template, shape, rows, network.program_numbers(template))
 
 
-def _validation_batch(template: Template, given: int, n_rows: int, *, is_compiled: bool) -> int:
+def _validation_batch(template: Template, given: int, n_rows: int, runner: Runner) -> int:
     """Choose a larger batch than was given, but none that is too large for XLA where it compiles the program."""
     size = min(_VALIDATION_BATCH, bucket(n_rows))
-    while is_compiled and size > given and not suits_xla(template.model, size):
+    while runner == "xla" and size > given and not suits_xla(template.model, size):
         size //= 2
     return max(given, size)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -14,6 +14,7 @@ from ._template import StepInputs, Template
 
 MAX_PROGRAMS = 32
 Inputs = dict[str, Any]
+Runner = Literal["xla", "tensorflow", "numpy"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class PassShape:
 
     ``n_rows`` is the number of rows that there is room for. ``remainder`` is the length of the last batch where rows
     must not be masked, and None where they may. ``is_ordered`` says that the rows lie in the order of the visit,
-    ``is_compiled`` that XLA compiles the program.
+    ``runner`` who takes the rows through the network.
     """
 
     is_training: bool
@@ -35,7 +36,12 @@ class PassShape:
     has_weights: bool
     remainder: int | None
     is_ordered: bool
-    is_compiled: bool
+    runner: Runner
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether XLA compiles the program."""
+        return self.runner == "xla"
 
     @property
     def order_length(self) -> int:

@@ -145,14 +145,14 @@ class Template:
                 places.setdefault(id(slot.variable), {})[slot.kind] = index
         for variable in self.model.trainable_variables:
             if id(variable) in places:
-                variable.regularizer = _Penalty(self, places[id(variable)])
+                variable.regularizer = Penalty(self, places[id(variable)])
         self.weight_decay_index = (
             self.number_kinds.index("weight_decay") if "weight_decay" in self.number_kinds else None
         )
 
 
 @dataclass
-class _Penalty:
+class Penalty:
     """The sum of absolute or squared weights, times numbers of the step."""
 
     template: Template

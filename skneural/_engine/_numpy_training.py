@@ -1,0 +1,348 @@
+"""Short training runs of small dense networks, in NumPy: over before a program could be traced and compiled.
+
+A pass takes and gives what a program for a stack of networks does, and a pass of one network is a stack of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skneural._compat import compiled_metrics, weighted_metrics
+
+from ._dense_forward import ALONE_IN_BLAS, IN_PLACE_ACTIVATIONS
+from ._epoch_programs import Inputs, PassShape
+from ._numbers import dropout_layers
+from ._numpy_layers import Activation, Array, BoundLayers, FlatValues, Part, Product, parts_of
+from ._numpy_losses import Loss, Metric, SparseCrossEntropy, loss_of, metric_of
+from ._numpy_optimizers import NumpyOptimizer, RunningOptimizer, is_known
+from ._records import Data, Settings
+from ._rows import n_batches
+from ._template import Penalty, Template
+
+# Measured on 2 cores: a step in NumPy, and each product of a weight and a value in it. A run of MAX_SECONDS takes half
+# of that as a program, and tracing and compiling that program some 1.2 seconds, which is 25 such runs.
+SECONDS_PER_STEP, SECONDS_PER_PRODUCT = 60e-6, 1.4e-10
+MAX_SECONDS = 0.09
+
+
+@dataclass(frozen=True)
+class _WeighedMetric:
+    name: str
+    values: Metric
+    is_weighted: bool
+
+
+@dataclass(frozen=True)
+class _PenaltyPlace:
+    """An L1 or L2 penalty: the weight's place among the trained ones, and that of the number among the numbers."""
+
+    kind: str
+    weight: int
+    number: int
+
+
+@dataclass(frozen=True)
+class NumpyForm:
+    """All that NumPy has to know of a template."""
+
+    parts: Sequence[Part]
+    loss: Loss
+    loss_name: str
+    metrics: Sequence[_WeighedMetric]
+    optimizer: NumpyOptimizer
+    penalties: Sequence[_PenaltyPlace]
+    trainable_indices: tuple[int, ...]
+    n_outputs: int
+
+    def n_products(self, template: Template) -> list[int]:
+        """Count the products of each layer and row."""
+        weights = template.model.trainable_variables
+        return [math.prod(weights[part.kernel].shape) for part in self.parts if isinstance(part, Product)]
+
+
+_forms: WeakKeyDictionary[Template, NumpyForm | None] = WeakKeyDictionary()
+
+
+def numpy_form(template: Template) -> NumpyForm | None:
+    """Give the form of a prepared template, None where anything in it has none."""
+    if template not in _forms:
+        _forms[template] = _form_of(template)
+    return _forms[template]
+
+
+def _form_of(template: Template) -> NumpyForm | None:
+    model, optimizer = template.model, template.optimizer
+    parts = parts_of(model, dropout_layers(model))
+    base = type(model.optimizer)
+    if parts is None or template.learning_rate_index != 1 or not is_known(base, model.optimizer):
+        return None
+    n_outputs = int(model.outputs[0].shape[-1])
+    assert template.y_shape is not None
+    loss = loss_of(model.loss, parts[-1].function, template.y_shape, n_outputs)  # type: ignore[union-attr]
+    metrics = None if loss is None else _metrics_of(model, loss)
+    penalties = _penalties_of(model)
+    if loss is None or metrics is None or penalties is None:
+        return None
+    return NumpyForm(
+        parts,
+        loss,
+        model.metrics[0].name,
+        metrics,
+        NumpyOptimizer(optimizer, base, template.weight_decay_index),
+        penalties,
+        template.trainable_indices,
+        n_outputs,
+    )
+
+
+def _metrics_of(model: keras.Model, loss: Loss) -> list[_WeighedMetric] | None:
+    container = compiled_metrics(model)
+    if container is None:
+        return []
+    weighted = {id(metric) for metric in weighted_metrics(container)}
+    found = [(metric, metric_of(metric, loss)) for metric in container.metrics]
+    if any(form is None for _, form in found) or len({metric.name for metric, _ in found}) < len(found):
+        return None
+    return [_WeighedMetric(metric.name, form, id(metric) in weighted) for metric, form in found if form is not None]
+
+
+def _penalties_of(model: keras.Model) -> list[_PenaltyPlace] | None:
+    """Find the penalties on weights; None where there is one of another kind."""
+    regularizers = [variable.regularizer for variable in model.trainable_variables]
+    if not all(one is None or isinstance(one, Penalty) for one in regularizers):
+        return None
+    return [
+        _PenaltyPlace(kind, weight, number)
+        for weight, penalty in enumerate(regularizers)
+        if penalty is not None
+        for kind, number in penalty.places.items()
+    ]
+
+
+def is_short(template: Template, train: Data, validation: Data | None, settings: Settings) -> bool:
+    """Tell whether a training run is over in NumPy before a program for it would be there.
+
+    It depends on the run alone, not on what the process has done before: the same run gives the same numbers.
+    """
+    form = numpy_form(template)
+    if form is None or not all(_has_plain_rows(data, form) for data in (train, validation) if data is not None):
+        return False
+    n_products = [settings.batch_size * n for n in form.n_products(template)]
+    n_steps = settings.epochs * n_batches(train.n_rows, settings.batch_size)
+    if validation is not None:
+        n_steps += settings.epochs
+    seconds = n_steps * (SECONDS_PER_STEP + SECONDS_PER_PRODUCT * sum(n_products))
+    return max(n_products) <= ALONE_IN_BLAS and seconds <= MAX_SECONDS
+
+
+def _has_plain_rows(data: Data, form: NumpyForm) -> bool:
+    """Tell whether rows are dense ones, and class numbers those of the network."""
+    if sparse.issparse(data.X):
+        return False
+    if not isinstance(form.loss, SparseCrossEntropy):
+        return True
+    return len(data.y) > 0 and 0 <= data.y.min() and data.y.max() < form.n_outputs
+
+
+class NumpyPass:
+    """One pass of many networks over their rows, called like the program of a stack."""
+
+    def __init__(self, template: Template, shape: PassShape) -> None:
+        form = numpy_form(template)
+        assert form is not None
+        self._form = form
+        self._shape = shape
+
+    def __call__(self, inputs: Inputs) -> dict[str, Any]:
+        """Give the new state and the results, each with a first axis of networks."""
+        return _Course(self._form, self._shape, inputs).run()
+
+
+class NumpyPassOfOne(NumpyPass):
+    """One pass of one network, called like its program."""
+
+    def __call__(self, inputs: Inputs) -> dict[str, Any]:
+        """Give the new state and the results."""
+        stacked = {name: _with_axis(value) for name, value in inputs.items()}
+        outputs = super().__call__(stacked | {"last": inputs["last"]})
+        return {name: _without_axis(value) for name, value in outputs.items()}
+
+
+def _with_axis(value: Any) -> Any:
+    return [one[None] for one in value] if isinstance(value, list) else np.asarray(value)[None]
+
+
+def _without_axis(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: one[0] for name, one in value.items()}
+    return [one[0] for one in value]
+
+
+class _Course:
+    """The arrays of one pass."""
+
+    def __init__(self, form: NumpyForm, shape: PassShape, inputs: Inputs) -> None:
+        self._form = form
+        self._shape = shape
+        self._inputs = inputs
+        self._n_batches = int(inputs["last"])
+        self._n_models = len(inputs["X"])
+        self._weights = FlatValues.of([inputs["variables"][index] for index in form.trainable_indices])
+        self._gradients = FlatValues(self._n_models, [view.shape[1:] for view in self._weights.views])
+        layout = self._n_models, shape.batch_size
+        numbers: Array = inputs["numbers"]
+        self._layers = BoundLayers(form.parts, self._weights, self._gradients, numbers, layout)
+        rows = np.arange(self._n_batches * shape.batch_size) < inputs["n_rows"][:, None]
+        # One for rows that count, zero for others, shape (n_batches, n_models, batch).
+        self._mask: Array = _in_batches(rows.astype(np.float32), self._n_batches)
+        self._n_rows: Array = self._mask.sum(axis=-1)
+        self._have_rows = self._n_rows > 0
+        self._all_have_rows = self._have_rows.all(axis=1)
+        self._logits = np.empty((self._n_batches, *layout, form.n_outputs), np.float32)
+        self._penalties = np.zeros((self._n_batches, self._n_models), np.float32)
+
+    def run(self) -> dict[str, Any]:
+        X, y, row_weights = (self._visited(name) for name in ("X", "y", "sample_weight"))
+        row_weights = self._mask if row_weights is None else self._mask * row_weights
+        # Keras divides the weighted sum of the losses by the number of rows.
+        form = self._form
+        loss_weights = row_weights / np.maximum(self._n_rows, 1)[..., None]
+        optimizer = None
+        if self._shape.is_training:
+            optimizer = self._trained(X, form.loss.prepared(y, form.n_outputs), loss_weights[..., None])
+        else:
+            for index in range(self._n_batches):
+                self._logits[index] = self._layers.forward(X[index], None)
+            numbers = self._inputs["numbers"]
+            self._penalties[:] = _Penalties(form.penalties, self._weights, self._gradients, numbers).add_gradients()
+        metrics, results = self._judged(y, row_weights, loss_weights)
+        return {
+            "variables": self._variables(),
+            "optimizer": self._inputs["optimizer"] if optimizer is None else optimizer,
+            "metrics": metrics,
+            "results": results,
+        }
+
+    def _visited(self, name: str) -> Any:
+        """Give rows in the order of the visit, shape (n_batches, n_models, batch, ...)."""
+        if name not in self._inputs:
+            return None
+        orders = self._inputs["order"][:, : self._n_batches * self._shape.batch_size]
+        visited = [array[order] for array, order in zip(self._inputs[name], orders, strict=True)]
+        return _in_batches(np.stack(visited), self._n_batches)
+
+    def _trained(self, X: Array, targets: Any, weights: Array) -> list[NDArray[Any]]:
+        """Take every network through its batches; give the optimizer's values."""
+        inputs, form = self._inputs, self._form
+        optimizer = form.optimizer.begin(inputs["optimizer"], inputs["numbers"], self._n_batches)
+        upstream = np.empty(self._logits.shape[1:], np.float32)
+        keys = _batch_keys(inputs["dropout_key"], self._n_batches)
+        penalties = _Penalties(form.penalties, self._weights, self._gradients, inputs["numbers"])
+        for index in range(self._n_batches):
+            logits = self._layers.forward(X[index], keys[index])
+            self._logits[index] = logits
+            form.loss.write_gradient(logits, targets[index], weights[index], upstream)
+            self._layers.backward(upstream)
+            self._penalties[index] = penalties.add_gradients()
+            if self._all_have_rows[index]:
+                optimizer.step(index, self._weights.flat, self._gradients.flat)
+            else:
+                self._step_of_some(index, optimizer)
+        return optimizer.values(self._have_rows.sum(axis=0))
+
+    def _step_of_some(self, index: int, optimizer: RunningOptimizer) -> None:
+        """Move the weights of the networks that have rows in this batch."""
+        resting = ~self._have_rows[index]
+        flats = [self._weights.flat, *optimizer.flats]
+        kept = [flat[resting] for flat in flats]
+        optimizer.step(index, self._weights.flat, self._gradients.flat)
+        for flat, values in zip(flats, kept, strict=True):
+            flat[resting] = values
+
+    def _judged(self, y: Any, row_weights: Array, loss_weights: Array) -> tuple[list[Array], dict[str, Array]]:
+        """Bring loss and metrics up to date with all batches; give their state, and results by name."""
+        form = self._form
+        losses = (form.loss.values(self._logits, y) * loss_weights).sum(axis=-1) + self._penalties
+        sums = [((losses * self._n_rows).sum(axis=0), self._n_rows.sum(axis=0))]
+        outputs = self._outputs() if form.metrics else None
+        for metric in form.metrics:
+            weights = row_weights if metric.is_weighted else self._mask
+            sums.append(((metric.values(outputs, y) * weights).sum(axis=(0, 2)), weights.sum(axis=(0, 2))))
+        totals = [
+            before + value
+            for before, value in zip(self._inputs["metrics"], (one for pair in sums for one in pair), strict=True)
+        ]
+        names = [form.loss_name, *(metric.name for metric in form.metrics)]
+        results = {
+            name: np.divide(total, count, out=np.zeros_like(total), where=count != 0)
+            for name, total, count in zip(names, totals[::2], totals[1::2], strict=True)
+        }
+        return totals, results
+
+    def _outputs(self) -> Array:
+        """Give the outputs for all rows, behind their activation."""
+        activation = self._form.parts[-1]
+        assert isinstance(activation, Activation)
+        return IN_PLACE_ACTIVATIONS[activation.function](self._logits)
+
+    def _variables(self) -> list[NDArray[Any]]:
+        variables = list(self._inputs["variables"])
+        if self._shape.is_training:
+            for index, array in zip(self._form.trainable_indices, self._weights.arrays(), strict=True):
+                variables[index] = array
+        return variables
+
+
+class _Penalties:
+    """L1 and L2 penalties of many networks on weights that lie flat."""
+
+    def __init__(
+        self, places: Sequence[_PenaltyPlace], weights: FlatValues, gradients: FlatValues, numbers: Array
+    ) -> None:
+        self._weights, self._gradients = weights.flat, gradients.flat
+        self._none = np.zeros(len(weights.flat), np.float32)
+        self._slopes: dict[str, Array] = {}
+        self._other = np.empty_like(weights.flat)
+        for place in places:
+            slopes = FlatValues(len(weights.flat), [view.shape[1:] for view in weights.views])
+            view = slopes.views[place.weight]
+            slopes.flat[...] = 0
+            view[...] = numbers[:, place.number].reshape(-1, *[1] * (view.ndim - 1))
+            self._slopes[place.kind] = self._slopes.get(place.kind, 0) + slopes.flat
+
+    def add_gradients(self) -> Array:
+        """Add what pulls the weights, and give the sum of the penalties of each network, shape (n_models,)."""
+        total, gradient = self._none, self._other
+        if "l2" in self._slopes:
+            np.multiply(self._weights, self._slopes["l2"], out=gradient)
+            total = total + np.vecdot(self._weights, gradient)
+            gradient += gradient
+            self._gradients += gradient
+        if "l1" in self._slopes:
+            np.sign(self._weights, out=gradient)
+            gradient *= self._slopes["l1"]
+            total = total + np.vecdot(self._weights, gradient)
+            self._gradients += gradient
+        return total
+
+
+def _batch_keys(key: NDArray[np.uint32], n_batches: int) -> NDArray[np.uint32]:
+    """Give the dropout keys of all batches, shape (n_batches, n_models, 2): seed, and step counted on."""
+    keys = np.repeat(key[None], n_batches, axis=0)
+    keys[..., 1] += np.arange(n_batches, dtype=np.uint32)[:, None]
+    return keys
+
+
+def _in_batches(values: Any, n_batches: int) -> Any:
+    """Bring an array of shape (n_models, n_rows, ...) to shape (n_batches, n_models, batch, ...)."""
+    n_models, _, *rest = values.shape
+    return np.ascontiguousarray(values.reshape(n_models, n_batches, -1, *rest).swapaxes(0, 1))
