@@ -130,12 +130,6 @@ def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variabl
     return list(optimizer._model_variables_moving_average) if optimizer.use_ema else []
 
 
-def optimizer_slots(optimizer: keras.optimizers.Optimizer) -> dict[str, list[keras.Variable]]:
-    """Give the variables that Adam, SGD or RMSprop hold for each weight, by kind (Keras 3.15)."""
-    momentums = optimizer.momentums if isinstance(optimizer, keras.optimizers.SGD) else optimizer._momentums
-    return {"momentum": list(momentums), "velocity": list(getattr(optimizer, "_velocities", ()))}
-
-
 def leaves_weights_out(optimizer: keras.optimizers.Optimizer) -> bool:
     """Tell whether ``exclude_from_weight_decay`` was called, which no config tells (Keras 3.15)."""
     return bool(

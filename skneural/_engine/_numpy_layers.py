@@ -174,6 +174,9 @@ class _BoundProduct:
             np.add.reduce(upstream, axis=1, out=self._bias_gradient)
 
     def downstream(self, upstream: Array) -> Array:
+        if upstream.shape[-1] == 1:
+            # A product of one pair of numbers at each place, which BLAS takes five times as long for.
+            return np.multiply(upstream, self._turned, out=self._downstream)
         return np.matmul(upstream, self._turned, out=self._downstream)
 
 
@@ -202,7 +205,7 @@ class _BoundDropout:
         self._rates = numbers[:, part.index, None]
         rest = 1 - self._rates
         self._scales = np.divide(1, rest, out=np.zeros_like(rest), where=rest != 0)
-        self._factors = np.empty(0, np.float32)
+        self._factors: NDArray[Any] = self._scales
 
     def forward(self, inputs: Array, keys: NDArray[np.uint32] | None) -> Array:
         if keys is None:

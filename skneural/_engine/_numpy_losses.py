@@ -109,18 +109,14 @@ def _write_softmax(logits: Array, out: Array) -> None:
     out /= np.add.reduce(out, axis=-1, keepdims=True)
 
 
-# The configs of losses that are known, but for their names: what Keras's losses take without any arguments.
-_PLAIN_CROSS_ENTROPY = {"reduction": "sum_over_batch_size", "axis": -1, "label_smoothing": 0.0}
-_PLAIN: dict[type, dict[str, Any]] = {
-    keras.losses.SparseCategoricalCrossentropy: {
-        "reduction": "sum_over_batch_size",
-        "ignore_class": None,
-        "axis": -1,
-    },
-    keras.losses.CategoricalCrossentropy: _PLAIN_CROSS_ENTROPY,
-    keras.losses.BinaryCrossentropy: _PLAIN_CROSS_ENTROPY,
-    keras.losses.MeanSquaredError: {"reduction": "sum_over_batch_size"},
-    keras.losses.MeanAbsoluteError: {"reduction": "sum_over_batch_size"},
+# The configs of the losses that are known, but for their names and whether they take logits.
+_MEAN = {"reduction": "sum_over_batch_size"}
+_CONFIGS: dict[type, dict[str, Any]] = {
+    keras.losses.SparseCategoricalCrossentropy: _MEAN | {"ignore_class": None},
+    keras.losses.CategoricalCrossentropy: _MEAN | {"axis": -1, "label_smoothing": 0.0},
+    keras.losses.BinaryCrossentropy: _MEAN | {"axis": -1, "label_smoothing": 0.0},
+    keras.losses.MeanSquaredError: _MEAN,
+    keras.losses.MeanAbsoluteError: _MEAN,
 }
 
 
@@ -158,10 +154,10 @@ _CLASS_OF_FUNCTION = {
 
 
 def _is_plain(loss: Any) -> bool:
-    if type(loss) not in _PLAIN:
+    if type(loss) not in _CONFIGS:
         return False
     config = {name: value for name, value in loss.get_config().items() if name not in ("name", "from_logits")}
-    return config == _PLAIN[type(loss)]
+    return config == _CONFIGS[type(loss)]
 
 
 def _is_softmax(loss: Any, activation: Any) -> bool:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._compat import optimizer_slots
+from skneural._compat import leaves_weights_out
 
 from ._numpy_layers import Array, FlatValues
 
@@ -26,33 +26,33 @@ _DIFFERENT = (
 )
 
 
+# Where an optimizer's values stand in Keras's order: the number of steps, the learning rate, and what is its own.
+_STEPS_INDEX, LEARNING_RATE_INDEX, _OWN_INDEX = 0, 1, 2
+
+
 class _State:
     """An optimizer's values: how many steps it has made, the learning rate, and arrays like the weights by kind."""
 
-    def __init__(self, indices: dict[str, list[int]], values: Sequence[NDArray[Any]]) -> None:
-        # Keras's order: the number of steps, the learning rate, and what the optimizer adds.
+    def __init__(self, places: dict[str, slice], values: Sequence[NDArray[Any]]) -> None:
         self._values = list(values)
-        self._indices = indices
-        self._kinds = {
-            kind: FlatValues.of([values[index] for index in of_kind]) for kind, of_kind in indices.items() if of_kind
-        }
-        self.rates: Array = values[1][:, None]
+        self._places = places
+        self._kinds = {kind: FlatValues.of(values[place]) for kind, place in places.items()}
+        self.rates: Array = values[LEARNING_RATE_INDEX][:, None]
 
     def flat(self, kind: str) -> Array | None:
         return self._kinds[kind].flat if kind in self._kinds else None
 
     def steps(self, n_batches: int) -> Array:
         """Number the steps to come, shape (n_batches, n_models, 1)."""
-        made: NDArray[np.int64] = self._values[0][:, None]
+        made: NDArray[np.int64] = self._values[_STEPS_INDEX][:, None]
         return (made + 1 + np.arange(n_batches)[:, None, None]).astype(np.float32)
 
     def values(self, n_steps: NDArray[np.int64]) -> list[NDArray[Any]]:
         """Give all values after so many steps of each network."""
         values = list(self._values)
-        values[0] = values[0] + n_steps
+        values[_STEPS_INDEX] = values[_STEPS_INDEX] + n_steps
         for kind, flat in self._kinds.items():
-            for index, array in zip(self._indices[kind], flat.arrays(), strict=True):
-                values[index] = array
+            values[self._places[kind]] = flat.arrays()
         return values
 
     @property
@@ -155,22 +155,46 @@ _STEPS: dict[type, Any] = {
 }
 
 
-class NumpyOptimizer:
-    """What an optimizer of a template does, read off it once."""
+def _places_of(optimizer: keras.optimizers.Optimizer, n_weights: int) -> dict[str, slice]:
+    """Tell where what an optimizer holds for each weight stands among its values, by kind."""
+    if isinstance(optimizer, keras.optimizers.Adam):
+        end = _OWN_INDEX + 2 * n_weights
+        return {"momentum": slice(_OWN_INDEX, end, 2), "velocity": slice(_OWN_INDEX + 1, end, 2)}
+    has_velocities = isinstance(optimizer, keras.optimizers.RMSprop)
+    kinds = ["velocity"] * has_velocities + ["momentum"] * (optimizer.momentum > 0)
+    starts = range(_OWN_INDEX, _OWN_INDEX + len(kinds) * n_weights, n_weights)
+    return {kind: slice(start, start + n_weights) for kind, start in zip(kinds, starts, strict=True)}
 
-    def __init__(self, optimizer: Any, base: type, weight_decay_index: int | None) -> None:
+
+def first_values_of_known(
+    optimizer: keras.optimizers.Optimizer, weights: Sequence[keras.Variable]
+) -> list[NDArray[Any]] | None:
+    """Give what an optimizer of a known class begins with, which building it would take ten times as long to tell."""
+    if not is_known(optimizer):
+        return None
+    n_kinds = len(_places_of(optimizer, len(weights)))
+    is_paired = isinstance(optimizer, keras.optimizers.Adam)
+    shapes = [shape for shape in _shapes(weights) for _ in range(n_kinds)] if is_paired else _shapes(weights) * n_kinds
+    rate = np.array(optimizer.get_config()["learning_rate"], np.float32)
+    return [np.array(0, np.int64), rate, *(np.zeros(shape, np.float32) for shape in shapes)]
+
+
+def _shapes(weights: Sequence[keras.Variable]) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in weights]
+
+
+class NumpyOptimizer:
+    """What a known optimizer does to so many weights."""
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer, n_weights: int, weight_decay_index: int | None) -> None:
         self._optimizer = optimizer
-        self._class = _STEPS[base]
+        self._class = _STEPS[type(optimizer)]
         self._weight_decay_index = weight_decay_index
-        index_of = {id(variable): index for index, variable in enumerate(optimizer.variables)}
-        self._indices = {
-            kind: [index_of[id(variable)] for variable in variables]
-            for kind, variables in optimizer_slots(optimizer).items()
-        }
+        self._places = _places_of(optimizer, n_weights)
 
     def begin(self, values: Sequence[NDArray[Any]], numbers: Array, n_batches: int) -> RunningOptimizer:
         """Take the state of many networks, and the numbers of their programs, for so many steps."""
-        state = _State(self._indices, values)
+        state = _State(self._places, values)
         decay = None if self._weight_decay_index is None else numbers[:, self._weight_decay_index, None] * state.rates
         return RunningOptimizer(state, self._class(self._optimizer, state, n_batches), decay)
 
@@ -191,7 +215,9 @@ class RunningOptimizer:
         self._steps.step(index, weights, gradients)
 
 
-def is_known(base: type, optimizer: keras.optimizers.Optimizer) -> bool:
-    """Tell whether an optimizer of a class of Keras's has a form in NumPy."""
+def is_known(optimizer: Any) -> bool:
+    """Tell whether an optimizer is one of those above, with a learning rate that is a number."""
+    if type(optimizer) not in _STEPS or leaves_weights_out(optimizer):
+        return False
     config = optimizer.get_config()
-    return base in _STEPS and not any(config.get(name) for name in _DIFFERENT)
+    return isinstance(config["learning_rate"], float) and not any(config.get(name) for name in _DIFFERENT)

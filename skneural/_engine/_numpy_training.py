@@ -80,10 +80,9 @@ def numpy_form(template: Template) -> NumpyForm | None:
 
 
 def _form_of(template: Template) -> NumpyForm | None:
-    model, optimizer = template.model, template.optimizer
+    model = template.model
     parts = parts_of(model, dropout_layers(model))
-    base = type(model.optimizer)
-    if parts is None or template.learning_rate_index != 1 or not is_known(base, model.optimizer):
+    if parts is None or not is_known(model.optimizer):
         return None
     n_outputs = int(model.outputs[0].shape[-1])
     assert template.y_shape is not None
@@ -97,7 +96,7 @@ def _form_of(template: Template) -> NumpyForm | None:
         loss,
         model.metrics[0].name,
         metrics,
-        NumpyOptimizer(optimizer, base, template.weight_decay_index),
+        NumpyOptimizer(model.optimizer, len(template.trainable_indices), template.weight_decay_index),
         penalties,
         template.trainable_indices,
         n_outputs,
@@ -150,7 +149,7 @@ def _has_plain_rows(data: Data, form: NumpyForm) -> bool:
         return False
     if not isinstance(form.loss, SparseCrossEntropy):
         return True
-    return len(data.y) > 0 and 0 <= data.y.min() and data.y.max() < form.n_outputs
+    return len(data.y) > 0 and data.y.min() >= 0 and data.y.max() < form.n_outputs
 
 
 class NumpyPass:
@@ -211,19 +210,18 @@ class _Course:
         self._penalties = np.zeros((self._n_batches, self._n_models), np.float32)
 
     def run(self) -> dict[str, Any]:
-        X, y, row_weights = (self._visited(name) for name in ("X", "y", "sample_weight"))
-        row_weights = self._mask if row_weights is None else self._mask * row_weights
-        # Keras divides the weighted sum of the losses by the number of rows.
         form = self._form
-        loss_weights = row_weights / np.maximum(self._n_rows, 1)[..., None]
+        X, y, given_weights = (self._visited(name) for name in ("X", "y", "sample_weight"))
+        row_weights: Array = self._mask if given_weights is None else self._mask * given_weights
+        # Keras divides the weighted sum of the losses by the number of rows.
+        loss_weights = row_weights / np.maximum(self._n_rows, np.float32(1))[..., None]
         optimizer = None
         if self._shape.is_training:
             optimizer = self._trained(X, form.loss.prepared(y, form.n_outputs), loss_weights[..., None])
         else:
             for index in range(self._n_batches):
                 self._logits[index] = self._layers.forward(X[index], None)
-            numbers = self._inputs["numbers"]
-            self._penalties[:] = _Penalties(form.penalties, self._weights, self._gradients, numbers).add_gradients()
+            self._penalties[:] = _Penalties(form.penalties, self._weights, self._inputs["numbers"]).total()
         metrics, results = self._judged(y, row_weights, loss_weights)
         return {
             "variables": self._variables(),
@@ -246,13 +244,13 @@ class _Course:
         optimizer = form.optimizer.begin(inputs["optimizer"], inputs["numbers"], self._n_batches)
         upstream = np.empty(self._logits.shape[1:], np.float32)
         keys = _batch_keys(inputs["dropout_key"], self._n_batches)
-        penalties = _Penalties(form.penalties, self._weights, self._gradients, inputs["numbers"])
+        penalties = _Penalties(form.penalties, self._weights, inputs["numbers"])
         for index in range(self._n_batches):
             logits = self._layers.forward(X[index], keys[index])
             self._logits[index] = logits
             form.loss.write_gradient(logits, targets[index], weights[index], upstream)
             self._layers.backward(upstream)
-            self._penalties[index] = penalties.add_gradients()
+            self._penalties[index] = penalties.total(self._gradients.flat)
             if self._all_have_rows[index]:
                 optimizer.step(index, self._weights.flat, self._gradients.flat)
             else:
@@ -273,7 +271,8 @@ class _Course:
         form = self._form
         losses = (form.loss.values(self._logits, y) * loss_weights).sum(axis=-1) + self._penalties
         sums = [((losses * self._n_rows).sum(axis=0), self._n_rows.sum(axis=0))]
-        outputs = self._outputs() if form.metrics else None
+        # The activation overwrites what came before it.
+        outputs = self._outputs() if form.metrics else self._logits
         for metric in form.metrics:
             weights = row_weights if metric.is_weighted else self._mask
             sums.append(((metric.values(outputs, y) * weights).sum(axis=(0, 2)), weights.sum(axis=(0, 2))))
@@ -305,33 +304,35 @@ class _Course:
 class _Penalties:
     """L1 and L2 penalties of many networks on weights that lie flat."""
 
-    def __init__(
-        self, places: Sequence[_PenaltyPlace], weights: FlatValues, gradients: FlatValues, numbers: Array
-    ) -> None:
-        self._weights, self._gradients = weights.flat, gradients.flat
-        self._none = np.zeros(len(weights.flat), np.float32)
-        self._slopes: dict[str, Array] = {}
-        self._other = np.empty_like(weights.flat)
-        for place in places:
-            slopes = FlatValues(len(weights.flat), [view.shape[1:] for view in weights.views])
-            view = slopes.views[place.weight]
-            slopes.flat[...] = 0
-            view[...] = numbers[:, place.number].reshape(-1, *[1] * (view.ndim - 1))
-            self._slopes[place.kind] = self._slopes.get(place.kind, 0) + slopes.flat
+    def __init__(self, places: Sequence[_PenaltyPlace], weights: FlatValues, numbers: Array) -> None:
+        self._weights = weights.flat
+        self._factors = {
+            kind: self._factors_of(kind, places, weights, numbers) for kind in {one.kind for one in places}
+        }
+        self._other = np.empty_like(self._weights)
 
-    def add_gradients(self) -> Array:
-        """Add what pulls the weights, and give the sum of the penalties of each network, shape (n_models,)."""
-        total, gradient = self._none, self._other
-        if "l2" in self._slopes:
-            np.multiply(self._weights, self._slopes["l2"], out=gradient)
-            total = total + np.vecdot(self._weights, gradient)
-            gradient += gradient
-            self._gradients += gradient
-        if "l1" in self._slopes:
-            np.sign(self._weights, out=gradient)
-            gradient *= self._slopes["l1"]
-            total = total + np.vecdot(self._weights, gradient)
-            self._gradients += gradient
+    @staticmethod
+    def _factors_of(kind: str, places: Sequence[_PenaltyPlace], weights: FlatValues, numbers: Array) -> Array:
+        """Give what each weight's square or absolute value is multiplied by, shape (n_models, n_values)."""
+        factors = FlatValues(len(weights.flat), [view.shape[1:] for view in weights.views])
+        factors.flat[...] = 0
+        for place in places:
+            if place.kind == kind:
+                view = factors.views[place.weight]
+                view[...] = numbers[:, place.number].reshape(-1, *[1] * (view.ndim - 1))
+        return factors.flat
+
+    def total(self, gradients: Array | None = None) -> Array:
+        """Give the sum of each network's penalties, shape (n_models,), and add their gradients to ``gradients``."""
+        total, other = np.zeros(len(self._weights), np.float32), self._other
+        for kind, factors in self._factors.items():
+            # Half the gradient of a square, the whole gradient of an absolute value.
+            np.multiply(self._weights if kind == "l2" else np.sign(self._weights), factors, out=other)
+            total += np.vecdot(self._weights, other)
+            if gradients is not None:
+                gradients += other
+                if kind == "l2":
+                    gradients += other
         return total
 
 

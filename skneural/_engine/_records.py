@@ -95,7 +95,7 @@ class Result:
     """What a training run leaves beside the network's new weights.
 
     ``best_epoch`` is the number of the epoch whose weights were kept, or None without early stopping.
-    ``way`` tells whether NumPy, the compiled program or Keras's ``fit`` trained, and ``why_keras`` the reason for the latter.
+    ``way`` tells whether NumPy, the compiled program or Keras's ``fit`` trained, and ``why_keras`` why the last did.
     """
 
     history: dict[str, list[float]]

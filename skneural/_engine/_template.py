@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -31,6 +32,7 @@ from ._dropout import dropped, uniform_numbers
 from ._initial_weights import InitialWeights, first_values
 from ._kept import LeastRecentlyUsed
 from ._numbers import dropout_layers, number_slots, penalty_kinds
+from ._numpy_optimizers import LEARNING_RATE_INDEX, first_values_of_known
 from ._products import let_layers_use_products
 from ._row_wise import averages_rows, is_row_wise
 
@@ -69,8 +71,10 @@ class Template:
         for layer in flatten_layers(model):
             _turn_tensors_into_arrays(layer)
         self.initial_weights = InitialWeights(model)
-        self.optimizer_values: list[NDArray[Any]]
-        self._build_optimizer()
+        self.optimizer_values: list[NDArray[Any]] = []
+        self.learning_rate_index: int | None = None
+        self.average_indices: tuple[int, ...] = ()
+        self._read_optimizer()
         self.weight_indices = _indices(model.weights, model.variables)
         self.trainable_indices = _indices(model.trainable_variables, model.variables)
         slots = number_slots(model)
@@ -79,31 +83,38 @@ class Template:
         self.step: StepInputs | None = None
         self.y_shape: tuple[int, ...] | None = None
 
-    def _build_optimizer(self) -> None:
-        """Build an optimizer like the model's, whose state programs hold, and read off what it begins with.
+    def _read_optimizer(self) -> None:
+        """Read off what the optimizer begins with; one that no program can use is built once the weights are there."""
+        model = self.model
+        if why_not_optimizer(model.optimizer) is not None:
+            return
+        self._optimizer_config = model.optimizer.get_config()
+        values = first_values_of_known(model.optimizer, model.trainable_variables)
+        if isinstance(self._optimizer_config["learning_rate"], float):
+            self.learning_rate_index = LEARNING_RATE_INDEX
+        if values is not None:
+            # The optimizer is built when a program is traced.
+            self.optimizer_values = values
+        elif self.optimizer is not model.optimizer:
+            self.optimizer_values = list(first_values(dict(enumerate(self.optimizer.variables))).values())
+            self.average_indices = _indices(moving_averages(self.optimizer), self.optimizer.variables)
 
-        It stands in a graph of its own, where it takes no memory and cannot begin with the weights. One that would
-        stays with the model, as any does that no program can use: it is built once the weights are there.
+    @cached_property
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """An optimizer like the model's, whose state programs hold; the model's own where it cannot be copied.
+
+        It stands in a graph of its own, where it takes no memory and cannot begin with the weights.
         """
-        self.optimizer, self.optimizer_values = self.model.optimizer, []
-        self.learning_rate_index: int | None = None
-        self.average_indices: tuple[int, ...] = ()
-        if why_not_optimizer(self.model.optimizer) is None:
-            try:
-                self._build_optimizer_apart()
-            except Exception as error:
-                # Tracing will fail too, and Keras's own loop train.
-                _logger.debug("The optimizer cannot be copied: %s.", error)
-
-    def _build_optimizer_apart(self) -> None:
-        config = self.model.optimizer.get_config()
-        with tf.Graph().as_default():
-            optimizer = stateless_optimizer(type(self.model.optimizer)).from_config(config)
-            optimizer.build(self.model.trainable_variables)
-            values = first_values(dict(enumerate(optimizer.variables)))
-            self.learning_rate_index = _learning_rate_index(optimizer)
-        self.average_indices = _indices(moving_averages(optimizer), optimizer.variables)
-        self.optimizer, self.optimizer_values = optimizer, list(values.values())
+        model = self.model
+        try:
+            with tf.Graph().as_default():
+                optimizer = stateless_optimizer(type(model.optimizer)).from_config(self._optimizer_config)
+                optimizer.build(model.trainable_variables)
+        except Exception as error:
+            # Tracing will fail too, and Keras's own loop train.
+            _logger.debug("The optimizer cannot be copied: %s.", error)
+            return model.optimizer
+        return optimizer
 
     def prepare(self, y_shape: tuple[int, ...], y_dtype: str) -> None:
         """Make the model ready for tracing: metrics built, layers that heed ``step``.
@@ -288,12 +299,6 @@ def _indices(some: Sequence[keras.Variable], all_variables: Sequence[keras.Varia
     """Tell where some variables stand among others."""
     index_of = {id(variable): index for index, variable in enumerate(all_variables)}
     return tuple(index_of[id(variable)] for variable in some)
-
-
-def _learning_rate_index(optimizer: keras.optimizers.Optimizer) -> int | None:
-    """Tell where the learning rate stands among the optimizer's variables; None when a schedule gives it."""
-    rate = optimizer.learning_rate
-    return next((index for index, variable in enumerate(optimizer.variables) if variable is rate), None)
 
 
 def build_model(blueprint: Blueprint) -> keras.Model:

@@ -22,6 +22,8 @@ OPTIMIZERS = {
     "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.05),
     "decayed sgd": lambda: keras.optimizers.SGD(0.05, weight_decay=0.05),
     "rmsprop": lambda: keras.optimizers.RMSprop(0.01, momentum=0.5, centered=True),
+    "plain rmsprop": lambda: keras.optimizers.RMSprop(0.01),
+    "rmsprop of momentum": lambda: keras.optimizers.RMSprop(0.01, rho=0.8, momentum=0.5),
     "nadam": lambda: keras.optimizers.Nadam(0.01),
     "adagrad": lambda: keras.optimizers.Adagrad(0.05),
     "adadelta": lambda: keras.optimizers.Adadelta(1.0),

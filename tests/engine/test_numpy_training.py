@@ -1,0 +1,248 @@
+"""Short training runs in NumPy give what Keras's own fit gives, alone as in stacks."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_equals_keras import BATCH_SIZE, N_ROWS, OPTIMIZERS, build, make_data, train_both_ways
+
+from skneural._engine import Data, Network, Settings, _numpy_training, fit
+from skneural._engine._alone import train_alone
+from skneural._engine._compiled_fit import make_job
+from skneural._engine._dropout import uniform_numbers
+from skneural._engine._lane import Lane
+from skneural._engine._numpy_layers import uniform_numbers as uniform_numbers_in_numpy
+from skneural._engine._template import Template
+
+# Keras 3.15 has no `copy` argument in Variable.__array__.
+pytestmark = [
+    pytest.mark.in_numpy,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
+]
+
+L = keras.layers
+KNOWN_OPTIMIZERS = ["sgd", "momentum", "decayed sgd", "adam", "adamw", "plain rmsprop", "rmsprop of momentum"]
+STACKS = {
+    "dense": lambda: [L.Dense(6, "relu"), L.Dense(5, "tanh", use_bias=False)],
+    "one layer": lambda: [],
+    "activations": lambda: [L.Dense(6), L.Activation("sigmoid"), L.Dense(5, "softplus"), L.Dense(4)],
+    "one value": lambda: [L.Dense(1, "tanh"), L.Dense(4, "relu")],
+    "penalties": lambda: [
+        L.Dense(6, "relu", kernel_regularizer="l2", bias_regularizer="l1"),
+        L.Dense(5, kernel_regularizer=keras.regularizers.L1L2(0.01, 0.02)),
+    ],
+}
+# name: (loss, units and activation of the output layer, targets of make_data, metrics)
+MSE, MAE = keras.metrics.MeanSquaredError, keras.metrics.MeanAbsoluteError
+LOSSES = {
+    "sparse": ("sparse_categorical_crossentropy", 3, "softmax", "sparse", lambda: ["accuracy"]),
+    "sparse logits": (
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        3,
+        None,
+        "sparse",
+        lambda: ["sparse_categorical_accuracy"],
+    ),
+    "categorical": ("categorical_crossentropy", 3, "softmax", "categorical", lambda: ["accuracy", "mse"]),
+    "categorical logits": (keras.losses.CategoricalCrossentropy(from_logits=True), 3, None, "categorical", list),
+    "binary": ("binary_crossentropy", 1, "sigmoid", "binary", lambda: ["accuracy"]),
+    "multilabel": (keras.losses.BinaryCrossentropy(), 3, "sigmoid", "multilabel", lambda: ["binary_accuracy", "mae"]),
+    "binary logits": (keras.losses.BinaryCrossentropy(from_logits=True), 3, None, "multilabel", list),
+    "mse": ("mse", 1, None, "mse", lambda: ["mae", MSE()]),
+    "two numbers": (keras.losses.MeanSquaredError(), 2, None, "mae", lambda: [MAE()]),
+    "mae": ("mae", 2, None, "mae", list),
+    "mse behind tanh": ("mse", 2, "tanh", "mae", list),
+    "mae behind relu": (keras.losses.MeanAbsoluteError(), 2, "relu", "mae", list),
+}
+
+
+def model_of(stack="dense", loss="sparse", optimizer="sgd", weighted=False):
+    keras.utils.set_random_seed(0)
+    form, units, activation, _, metrics = LOSSES[loss]
+    model = keras.Sequential([L.Input((8,)), *STACKS[stack](), L.Dense(units, activation)])
+    model.compile(OPTIMIZERS[optimizer](), form, **{"weighted_metrics" if weighted else "metrics": metrics()})
+    return model
+
+
+def data_of(loss, weighted=False):
+    return make_data(LOSSES[loss][3], weighted=weighted)
+
+
+@pytest.mark.parametrize("optimizer", KNOWN_OPTIMIZERS)
+def test_optimizer(optimizer):
+    train_both_ways(lambda: model_of(optimizer=optimizer), data_of("sparse"), way="numpy")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_only_known_optimizers_run_in_numpy(optimizer):
+    settings = Settings(epochs=1, batch_size=BATCH_SIZE, seed=0)
+    result = fit(Network.from_model(model_of(optimizer=optimizer)), data_of("sparse"), None, settings)
+    assert result.way == ("numpy" if optimizer in KNOWN_OPTIMIZERS else "compiled")
+
+
+@pytest.mark.parametrize("optimizer", KNOWN_OPTIMIZERS)
+def test_a_known_optimizer_begins_as_kerass_own(optimizer):
+    model = model_of(optimizer=optimizer)
+    values = Template(model).optimizer_values
+    model.optimizer.build(model.trainable_variables)
+    assert [(value.shape, value.dtype) for value in values] == [
+        (tuple(variable.shape), variable.dtype) for variable in model.optimizer.variables
+    ]
+    for value, variable in zip(values, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(value, variable.numpy())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss_and_metrics(loss):
+    data = data_of(loss)
+    train_both_ways(lambda: model_of(loss=loss), data, way="numpy", validation=data)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_sample_weights(loss):
+    data = data_of(loss, weighted=True)
+    train_both_ways(lambda: model_of(loss=loss), data, way="numpy", validation=data)
+    train_both_ways(lambda: model_of(loss=loss, weighted=True), data, way="numpy", validation=data)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_layers(stack):
+    data = data_of("sparse")
+    train_both_ways(lambda: model_of(stack=stack), data, way="numpy", validation=data)
+    train_both_ways(lambda: model_of(stack=stack, loss="two numbers"), data_of("two numbers"), way="numpy")
+
+
+def test_masks_are_those_of_the_programs():
+    keys = np.array([[7, 0], [2**32 - 1, 41], [123456789, 2**31]], np.uint32)
+    ours = uniform_numbers_in_numpy(keys, 3, 500)
+    for key, numbers in zip(keys, ours, strict=True):
+        np.testing.assert_array_equal(numbers, uniform_numbers(tf.constant(key), 3, [500]).numpy())
+    assert len(np.unique(ours)) > 1490
+
+
+def model_with_dropout(rate=0.3, l2=0.01, learning_rate=0.01, seed=0):
+    keras.utils.set_random_seed(seed)
+    layers = [L.Dense(9, "relu", kernel_regularizer=keras.regularizers.L2(l2)), L.Dropout(rate), L.Dense(5, "tanh")]
+    model = keras.Sequential([L.Input((8,)), L.Dropout(rate), *layers, L.Dropout(rate / 2), L.Dense(3, "softmax")])
+    model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def test_dropout_drops_what_programs_drop(monkeypatch):
+    data, settings = make_data("sparse"), Settings(epochs=3, batch_size=BATCH_SIZE, seed=5)
+    networks = [Network.from_model(model_with_dropout()) for _ in range(2)]
+    results = [fit(networks[0], data, data, settings)]
+    monkeypatch.setattr(_numpy_training, "MAX_SECONDS", 0.0)
+    results.append(fit(networks[1], data, data, settings))
+    assert [result.way for result in results] == ["numpy", "compiled"]
+    for name, values in results[1].history.items():
+        np.testing.assert_allclose(results[0].history[name], values, rtol=1e-5, err_msg=name)
+    for one, other in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def jobs_of_many(n_rows):
+    """Runs that differ in all that may differ inside a stack."""
+    data = make_data("sparse", weighted=True)
+    jobs = []
+    for index, n in enumerate(n_rows):
+        rows = Data(data.X[:n], data.y[:n], data.sample_weight[:n])
+        model = model_with_dropout(0.1 + 0.1 * index, 10.0**-index, 0.003 * (index + 1), index)
+        settings = Settings(epochs=2 + index, batch_size=BATCH_SIZE, seed=index)
+        jobs.append(make_job(Network.from_model(model), rows, Data(data.X[n - 20 :], data.y[n - 20 :]), settings))
+    return jobs
+
+
+def test_a_stack_gives_what_its_networks_give_alone_bit_for_bit():
+    n_rows = [N_ROWS, 64, 40, N_ROWS]  # 5, 4, 3 and 5 batches
+    alone = jobs_of_many(n_rows)
+    for job in alone:
+        train_alone(job)
+    together = jobs_of_many(n_rows)
+    lane, waiting = Lane(together[0], 3, is_ragged=True), list(together)
+    while waiting or lane.jobs:
+        lane.fill(lambda: waiting.pop(0) if waiting else None)
+        for job in lane.run_epoch():
+            assert job.error is None
+    for one, other in zip(alone, together, strict=True):
+        assert one.training.shape.runner == other.training.shape.runner == "numpy"
+        assert one.judge.history == other.judge.history
+        assert len(one.judge.history["val_accuracy"]) == one.settings.epochs
+        for kind in ("variables", "optimizer"):
+            for value, stacked in zip(getattr(one.state, kind), getattr(other.state, kind), strict=True):
+                np.testing.assert_array_equal(value, stacked)
+
+
+def way_of(model, data=None, validation=None, **settings):
+    data = make_data("sparse") if data is None else data
+    settings = Settings(**{"epochs": 1, "batch_size": BATCH_SIZE, "seed": 0} | settings)
+    return make_job(Network.from_model(model), data, validation, settings).training.shape.runner
+
+
+def test_long_runs_and_wide_layers_are_for_programs():
+    assert way_of(model_of()) == "numpy"
+    # 5 batches an epoch, some 60 us each.
+    assert way_of(model_of(), epochs=100) == "numpy"
+    assert way_of(model_of(), epochs=1000) == "xla"
+    wide = keras.Sequential([L.Input((8,)), L.Dense(3000, "relu"), L.Dense(3, "softmax")])
+    wide.compile("adam", "sparse_categorical_crossentropy")
+    assert way_of(wide) == "numpy"
+    assert way_of(wide, batch_size=64) == "xla"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        L.BatchNormalization(),
+        L.Dense(4, "gelu"),
+        L.Dense(4, "softmax"),
+        L.Dense(4, kernel_constraint="non_neg"),
+        L.Dense(4, kernel_regularizer="orthogonal_regularizer"),
+        L.Dense(4, activity_regularizer="l2"),
+        L.Dense(4, trainable=False),
+        L.Dense(4, dtype="mixed_bfloat16"),
+        L.GaussianNoise(0.1),
+        L.Dropout(0.1, noise_shape=(None, 1)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_other_layers_are_for_programs(layer):
+    layer = type(layer).from_config(layer.get_config())
+    model = keras.Sequential([L.Input((8,)), L.Dense(4), layer, L.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    assert way_of(model) == "xla"
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "metrics"),
+    [
+        ("sparse_categorical_crossentropy", "sigmoid", None),
+        (keras.losses.SparseCategoricalCrossentropy(ignore_class=1), "softmax", None),
+        (keras.losses.SparseCategoricalCrossentropy(reduction="sum"), "softmax", None),
+        ("sparse_categorical_crossentropy", "softmax", [keras.metrics.SparseTopKCategoricalAccuracy(2)]),
+        ("poisson", "softplus", None),
+    ],
+)
+def test_other_losses_and_metrics_are_for_programs(loss, activation, metrics):
+    model = keras.Sequential([L.Input((8,)), L.Dense(3, activation)])
+    model.compile("adam", loss, metrics)
+    y = np.ones((N_ROWS, 3)) if loss == "poisson" else make_data("sparse").y
+    assert way_of(model, Data(make_data("sparse").X, y)) == "xla"
+
+
+def test_a_class_that_the_network_does_not_know_is_left_to_programs():
+    data = make_data("sparse")
+    for wrong in (-1, 3):
+        y = data.y.copy()
+        y[7] = wrong
+        assert way_of(model_of(), Data(data.X, y)) == "xla"
+        assert way_of(model_of(), data, validation=Data(data.X, y)) == "xla"
+
+
+def test_a_functional_model_is_for_programs():
+    model = build()
+    functional = keras.Model(model.inputs, model.outputs)
+    functional.compile("adam", "sparse_categorical_crossentropy")
+    assert way_of(functional) == "xla"
