@@ -117,11 +117,10 @@ def parts_of(model: keras.Model, dropout_layers: Sequence[keras.layers.Layer]) -
         if found is None:
             return None
         parts += [part for part in found if part != Activation(keras.activations.linear)]
-    if not parts or not isinstance(parts[0], Product):
-        return None
-    if isinstance(parts[-1], Product):
+    if parts and isinstance(parts[-1], Product):
         parts.append(Activation(keras.activations.linear))
-    is_complete = isinstance(parts[-1], Activation) and isinstance(parts[-2], Product)
+    kinds = [type(part) for part in parts]
+    is_complete = kinds[-2:] == [Product, Activation] and Activation not in kinds[: kinds.index(Product)]
     return parts if is_complete and all(map(_has_gradient, parts[:-1])) else None
 
 

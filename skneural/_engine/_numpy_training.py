@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skneural._compat import compiled_metrics, weighted_metrics
+from skneural._compat import compile_arguments, compiled_metrics, weighted_metrics
 
 from ._dense_forward import ALONE_IN_BLAS, IN_PLACE_ACTIVATIONS
 from ._epoch_programs import Inputs, PassShape
@@ -82,7 +82,7 @@ def numpy_form(template: Template) -> NumpyForm | None:
 def _form_of(template: Template) -> NumpyForm | None:
     model = template.model
     parts = parts_of(model, dropout_layers(model))
-    if parts is None or not is_known(model.optimizer):
+    if parts is None or not is_known(model.optimizer) or compile_arguments(model)["loss_weights"] is not None:
         return None
     n_outputs = int(model.outputs[0].shape[-1])
     assert template.y_shape is not None
