@@ -163,7 +163,9 @@ class NumpyPass:
 
     def __call__(self, inputs: Inputs) -> dict[str, Any]:
         """Give the new state and the results, each with a first axis of networks."""
-        return _Course(self._form, self._shape, inputs).run()
+        # A loss that is not finite is found by whoever asked for the pass.
+        with np.errstate(all="ignore"):
+            return _Course(self._form, self._shape, inputs).run()
 
 
 class NumpyPassOfOne(NumpyPass):
@@ -214,7 +216,7 @@ class _Course:
         X, y, given_weights = (self._visited(name) for name in ("X", "y", "sample_weight"))
         row_weights: Array = self._mask if given_weights is None else self._mask * given_weights
         # Keras divides the weighted sum of the losses by the number of rows.
-        loss_weights = row_weights / np.maximum(self._n_rows, np.float32(1))[..., None]
+        loss_weights: Array = np.divide(row_weights, np.maximum(self._n_rows, 1)[..., None], dtype=np.float32)
         optimizer = None
         if self._shape.is_training:
             optimizer = self._trained(X, form.loss.prepared(y, form.n_outputs), loss_weights[..., None])
