@@ -26,7 +26,7 @@ class SparseCrossEntropy:
         """Where each row's class stands in a batch's values laid out flat, shape (n_batches, n_models * batch)."""
         n_batches, n_models, n_rows = targets.shape[:3]
         starts = np.arange(n_models * n_rows) * n_outputs
-        return targets.reshape(n_batches, n_models * n_rows) + starts
+        return targets.reshape(n_batches, n_models * n_rows).astype(np.intp) + starts
 
     def write_gradient(self, logits: Array, places: NDArray[np.intp], weights: Array, out: Array) -> None:
         _write_softmax(logits, out)
@@ -37,7 +37,7 @@ class SparseCrossEntropy:
         """Give the loss of each row."""
         shifted = logits - logits.max(axis=-1, keepdims=True)
         sums = np.exp(shifted).sum(axis=-1)
-        classes = targets.reshape(*logits.shape[:-1], 1)
+        classes = targets.reshape(*logits.shape[:-1], 1).astype(np.intp)
         return np.log(sums) - np.take_along_axis(shifted, classes, axis=-1)[..., 0]
 
 

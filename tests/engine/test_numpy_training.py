@@ -107,6 +107,12 @@ def test_sample_weights(loss):
     train_both_ways(lambda: model_of(loss=loss, weighted=True), data, way="numpy", validation=data)
 
 
+def test_class_numbers_may_be_floats():
+    data = make_data("sparse")
+    data = Data(data.X, data.y.astype(np.float32))
+    train_both_ways(model_of, data, way="numpy", validation=data)
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_layers(stack):
     data = data_of("sparse")
