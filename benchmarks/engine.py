@@ -25,7 +25,8 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.preprocessing import StandardScaler
 
 DIGITS = {"layers": (100,), "batch_size": 32, "epochs": 20}
 LARGE = {"layers": (256, 128), "batch_size": 256, "epochs": 5}
@@ -137,6 +138,15 @@ def fit_digits(peer: str) -> dict[str, float]:
     return results
 
 
+def fit_cancer(peer: str) -> dict[str, float]:
+    """Measure a run that is short enough for NumPy: 360 steps of a small network."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    network = NETWORKS[peer](**DIGITS, **({"n_features": 30} if peer == "skorch" else {}))
+    first = seconds(lambda: network.fit(X, y))
+    return {"first": first, "later": seconds(lambda: network.fit(X, y), 7 if peer == "skneural" else 3)}
+
+
 def first_fits(peer: str) -> dict[str, float]:
     """Measure two first fits in a process: that of the digits network, and one epoch of a default ConvNetClassifier."""
     from skneural import ConvNetClassifier
@@ -211,7 +221,7 @@ def memory_of_equal(peer: str) -> dict[str, float]:
     n_fits = 200 if peer == "skneural" else 20
 
     def fit_and_predict() -> None:
-        NETWORKS[peer]((100,), batch_size=32, epochs=2).fit(X, y).predict(X)
+        NETWORKS[peer](**DIGITS).fit(X, y).predict(X)
 
     fit_and_predict()
     before = resident()
@@ -225,7 +235,7 @@ def memory_of_different(peer: str) -> dict[str, float]:
     held = [resident()]
     for hundred in range(2):
         for index in range(100):
-            network = NETWORKS[peer]((20 + 100 * hundred + index,), batch_size=32, epochs=1)
+            network = NETWORKS[peer](**DIGITS | {"layers": (20 + 100 * hundred + index,)})
             network.fit(X, y).predict(X)
         held.append(resident())
     return {"first hundred": held[1] - held[0], "second hundred": held[2] - held[1]}
@@ -255,6 +265,7 @@ def memory_of_map(peer: str) -> dict[str, float]:
 
 MEASUREMENTS: dict[str, tuple[Callable[[str], dict[str, float]], tuple[str, ...]]] = {
     "digits": (fit_digits, ("skneural", "scikeras", "skorch", "MLPClassifier")),
+    "cancer": (fit_cancer, ("skneural", "scikeras", "skorch", "MLPClassifier")),
     # A part of the next one: no peer, no table.
     "first": (first_fits, ()),
     "kept": (kept_programs, ("skneural",)),
@@ -292,6 +303,12 @@ ROWS = (
     ("", ("digits", "later"), "skorch", ("digits", "later"), 15),
     ("", ("digits", "later"), "MLPClassifier", ("digits", "later"), 4),
     ("fit on digits, first in the process", ("digits", "first"), "scikeras", ("digits", "first"), 2),
+    ("fit on breast_cancer, first in the process", ("cancer", "first"), "scikeras", ("cancer", "first"), None),
+    ("", ("cancer", "first"), "skorch", ("cancer", "first"), None),
+    ("", ("cancer", "first"), "MLPClassifier", ("cancer", "first"), None),
+    ("fit on breast_cancer, later in the process", ("cancer", "later"), "scikeras", ("cancer", "later"), None),
+    ("", ("cancer", "later"), "skorch", ("cancer", "later"), None),
+    ("", ("cancer", "later"), "MLPClassifier", ("cancer", "later"), None),
     ("fit on large, later in the process", ("large", "later"), "scikeras", ("large", "later"), 3),
     ("", ("large", "later"), "skorch", ("large", "later"), None),
     ("", ("large", "later"), "MLPClassifier", ("large", "later"), 2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ._steps import RowsMeetError
 
 # A call ends after about so many seconds, so that an interruption is heard.
 _SECONDS_PER_CALL = 0.2
+_seconds_per_epoch: WeakKeyDictionary[Program, float] = WeakKeyDictionary()
 
 
 def train_alone(job: Job) -> Result:
@@ -80,7 +82,6 @@ class _ManyEpochs:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._n_epochs = 1
 
     @property
     def _shape(self) -> RunShape:
@@ -109,11 +110,11 @@ class _ManyEpochs:
     def go_on(self) -> None:
         """Train for some epochs, never beyond the first in which early stopping could stop."""
         job = self._job
-        n_epochs = min(self._n_epochs, job.n_epochs_left, job.judge.n_epochs_before_stop)
+        program = self._program
+        n_epochs = min(self._n_epochs_a_call(program), job.n_epochs_left, job.judge.n_epochs_before_stop)
         started = time.perf_counter()
-        outputs = self._program(self._inputs(n_epochs))
-        seconds = max(time.perf_counter() - started, 1e-6) / n_epochs
-        self._n_epochs = int(np.clip(_SECONDS_PER_CALL / seconds, 1, self._shape.n_epochs))
+        outputs = program(self._inputs(n_epochs))
+        _seconds_per_epoch[program] = max(time.perf_counter() - started, 1e-6) / n_epochs
         state = State(outputs["variables"], outputs["optimizer"])
         for index in range(n_epochs):
             weights = [value[index].copy() for value in outputs.get("weights", ())]
@@ -123,6 +124,11 @@ class _ManyEpochs:
                 for name, results in outputs["results"].items()
             }
             job.end_epoch(logs["training"], logs.get("validation", {}))
+
+    def _n_epochs_a_call(self, program: Program) -> int:
+        """Choose how many epochs a call takes: one where nobody knows how long they take."""
+        seconds = _seconds_per_epoch.get(program, _SECONDS_PER_CALL)
+        return int(np.clip(_SECONDS_PER_CALL / seconds, 1, self._shape.n_epochs))
 
     def _inputs(self, n_epochs: int) -> dict[str, Any]:
         job, room = self._job, self._shape.n_epochs

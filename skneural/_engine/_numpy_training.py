@@ -29,9 +29,9 @@ from ._rows import n_batches
 from ._template import Penalty, Template
 
 # Measured on 2 cores: a step in NumPy, and each product of a weight and a value in it. A run of MAX_SECONDS takes half
-# of that as a program, and tracing and compiling that program some 1.2 seconds, which is 25 such runs.
+# of that as a program, and tracing and compiling that program some 1.2 seconds, which is 40 such runs.
 SECONDS_PER_STEP, SECONDS_PER_PRODUCT = 60e-6, 1.4e-10
-MAX_SECONDS = 0.09
+MAX_SECONDS = 0.06
 
 
 @dataclass(frozen=True)
