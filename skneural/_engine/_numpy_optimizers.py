@@ -162,7 +162,7 @@ def _places_of(optimizer: keras.optimizers.Optimizer, n_weights: int) -> dict[st
         return {"momentum": slice(_OWN_INDEX, end, 2), "velocity": slice(_OWN_INDEX + 1, end, 2)}
     has_velocities = isinstance(optimizer, keras.optimizers.RMSprop)
     kinds = ["velocity"] * has_velocities + ["momentum"] * (optimizer.momentum > 0)
-    starts = range(_OWN_INDEX, _OWN_INDEX + len(kinds) * n_weights, n_weights)
+    starts = [_OWN_INDEX + index * n_weights for index in range(len(kinds))]
     return {kind: slice(start, start + n_weights) for kind, start in zip(kinds, starts, strict=True)}
 
 
@@ -170,7 +170,8 @@ def first_values_of_known(
     optimizer: keras.optimizers.Optimizer, weights: Sequence[keras.Variable]
 ) -> list[NDArray[Any]] | None:
     """Give what an optimizer of a known class begins with, which building it would take ten times as long to tell."""
-    if not is_known(optimizer):
+    # The learning rate is a variable of Keras's default dtype.
+    if not is_known(optimizer) or {keras.config.floatx(), *(weight.dtype for weight in weights)} != {"float32"}:
         return None
     n_kinds = len(_places_of(optimizer, len(weights)))
     is_paired = isinstance(optimizer, keras.optimizers.Adam)
