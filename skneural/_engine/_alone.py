@@ -127,8 +127,8 @@ class _ManyEpochs:
 
     def _n_epochs_a_call(self, program: Program) -> int:
         """Choose how many epochs a call takes: one where nobody knows how long they take."""
-        seconds = _seconds_per_epoch.get(program, _SECONDS_PER_CALL)
-        return int(np.clip(_SECONDS_PER_CALL / seconds, 1, self._shape.n_epochs))
+        seconds = _seconds_per_epoch.get(program)
+        return 1 if seconds is None else int(np.clip(_SECONDS_PER_CALL / seconds, 1, self._shape.n_epochs))
 
     def _inputs(self, n_epochs: int) -> dict[str, Any]:
         job, room = self._job, self._shape.n_epochs

@@ -90,14 +90,14 @@ class Template:
             return
         self._optimizer_config = model.optimizer.get_config()
         values = first_values_of_known(model.optimizer, model.trainable_variables)
-        if isinstance(self._optimizer_config["learning_rate"], float):
-            self.learning_rate_index = LEARNING_RATE_INDEX
         if values is not None:
             # The optimizer is built when a program is traced.
             self.optimizer_values = values
         elif self.optimizer is not model.optimizer:
             self.optimizer_values = list(first_values(dict(enumerate(self.optimizer.variables))).values())
             self.average_indices = _indices(moving_averages(self.optimizer), self.optimizer.variables)
+        if self.optimizer_values and isinstance(self._optimizer_config["learning_rate"], float):
+            self.learning_rate_index = LEARNING_RATE_INDEX
 
     @cached_property
     def optimizer(self) -> keras.optimizers.Optimizer:

@@ -184,7 +184,7 @@ from sklearn.datasets import load_iris
 from skneural import DenseNetClassifier, RecurrentNetClassifier
 X, y = load_iris(return_X_y=True)
 for size in map(int, sys.argv[1:]):
-    dense = DenseNetClassifier((size,), epochs=2, l2=1e-3, random_state=0).fit(X, y)
+    dense = DenseNetClassifier((size,), epochs=2, batch_normalization=True, random_state=0).fit(X, y)
     recurrent = RecurrentNetClassifier(cell="gru", units=size, filters=(), epochs=1, random_state=0).fit(X, y)
 print(dense.predict_proba(X).tolist(), recurrent.predict_proba(X).tolist())
 """
