@@ -34,6 +34,10 @@ SECONDS_PER_STEP, SECONDS_PER_PRODUCT = 60e-6, 1.4e-10
 MAX_SECONDS = 0.06
 
 
+# The slopes of a penalty of one at a weight of one.
+_SLOPES = {"l1": np.float32(1), "l2": np.float32(2)}
+
+
 @dataclass(frozen=True)
 class _WeighedMetric:
     name: str
@@ -308,33 +312,30 @@ class _Penalties:
 
     def __init__(self, places: Sequence[_PenaltyPlace], weights: FlatValues, numbers: Array) -> None:
         self._weights = weights.flat
-        self._factors = {
-            kind: self._factors_of(kind, places, weights, numbers) for kind in {one.kind for one in places}
-        }
-        self._other = np.empty_like(self._weights)
+        self._slopes = {kind: self._slopes_of(kind, places, weights, numbers) for kind in {one.kind for one in places}}
+        self._gradient = np.empty_like(self._weights)
 
     @staticmethod
-    def _factors_of(kind: str, places: Sequence[_PenaltyPlace], weights: FlatValues, numbers: Array) -> Array:
-        """Give what each weight's square or absolute value is multiplied by, shape (n_models, n_values)."""
-        factors = FlatValues(len(weights.flat), [view.shape[1:] for view in weights.views])
-        factors.flat[...] = 0
+    def _slopes_of(kind: str, places: Sequence[_PenaltyPlace], weights: FlatValues, numbers: Array) -> Array:
+        """Give the gradient at weights of one, shape (n_models, n_values)."""
+        slopes = FlatValues(len(weights.flat), [view.shape[1:] for view in weights.views])
+        slopes.flat[...] = 0
         for place in places:
             if place.kind == kind:
-                view = factors.views[place.weight]
-                view[...] = numbers[:, place.number].reshape(-1, *[1] * (view.ndim - 1))
-        return factors.flat
+                view = slopes.views[place.weight]
+                view[...] = _SLOPES[kind] * numbers[:, place.number].reshape(-1, *[1] * (view.ndim - 1))
+        return slopes.flat
 
     def total(self, gradients: Array | None = None) -> Array:
         """Give the sum of each network's penalties, shape (n_models,), and add their gradients to ``gradients``."""
-        total, other = np.zeros(len(self._weights), np.float32), self._other
-        for kind, factors in self._factors.items():
-            # Half the gradient of a square, the whole gradient of an absolute value.
-            np.multiply(self._weights if kind == "l2" else np.sign(self._weights), factors, out=other)
-            total += np.vecdot(self._weights, other)
+        total = np.zeros(len(self._weights), np.float32)
+        for kind, slopes in self._slopes.items():
+            gradient = np.multiply(
+                self._weights if kind == "l2" else np.sign(self._weights), slopes, out=self._gradient
+            )
+            total += np.vecdot(self._weights, gradient) / _SLOPES[kind]
             if gradients is not None:
-                gradients += other
-                if kind == "l2":
-                    gradients += other
+                gradients += gradient
         return total
 
 
