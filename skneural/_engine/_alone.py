@@ -19,7 +19,7 @@ from ._steps import RowsMeetError
 
 # A call ends after about so many seconds, so that an interruption is heard.
 _SECONDS_PER_CALL = 0.2
-_seconds_per_epoch: WeakKeyDictionary[Program, float] = WeakKeyDictionary()
+_seconds_per_batch: WeakKeyDictionary[Program, float] = WeakKeyDictionary()
 
 
 def train_alone(job: Job) -> Result:
@@ -114,7 +114,8 @@ class _ManyEpochs:
         n_epochs = min(self._n_epochs_a_call(program), job.n_epochs_left, job.judge.n_epochs_before_stop)
         started = time.perf_counter()
         outputs = program(self._inputs(n_epochs))
-        _seconds_per_epoch[program] = max(time.perf_counter() - started, 1e-6) / n_epochs
+        n_batches = n_epochs * job.training.rows.n_batches
+        _seconds_per_batch[program] = max(time.perf_counter() - started, 1e-6) / n_batches
         state = State(outputs["variables"], outputs["optimizer"])
         for index in range(n_epochs):
             weights = [value[index].copy() for value in outputs.get("weights", ())]
@@ -127,8 +128,11 @@ class _ManyEpochs:
 
     def _n_epochs_a_call(self, program: Program) -> int:
         """Choose how many epochs a call takes: one where nobody knows how long they take."""
-        seconds = _seconds_per_epoch.get(program)
-        return 1 if seconds is None else int(np.clip(_SECONDS_PER_CALL / seconds, 1, self._shape.n_epochs))
+        seconds = _seconds_per_batch.get(program)
+        if seconds is None:
+            return 1
+        n_epochs = _SECONDS_PER_CALL / (seconds * self._job.training.rows.n_batches)
+        return int(np.clip(n_epochs, 1, self._shape.n_epochs))
 
     def _inputs(self, n_epochs: int) -> dict[str, Any]:
         job, room = self._job, self._shape.n_epochs

@@ -77,7 +77,7 @@ class Pass:
         return {**self.rows.arrays, **{name: np.int32(count) for name, count in counts.items()}}
 
     def compile(self, state: State) -> None:
-        """Compile the program by a call that runs no batch."""
+        """Compile the program by a call that runs no batch; NumPy has nothing to compile."""
         if self.shape.runner == "numpy":
             return
         part = next(iter(self.rows.parts(np.zeros(1, np.intp))))
@@ -259,24 +259,34 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
     try:
         template = network.program_template(train.y)
         validation_size = settings.validation_batch_size or settings.batch_size
-        runner = _runner_for(template, train, validation, settings)
+        state = network.state
+        runner = _runner_for(template, state, train, validation, settings)
         training = _make_pass(network, train, settings.batch_size, is_training=True, runner=runner)
         judged = None
         if validation is not None:
             judged = _make_pass(network, validation, validation_size, is_training=False, runner=runner)
-        return Job(network, network.state, training, judged, settings)
+        return Job(network, state, training, judged, settings)
     except Exception as error:
         raise CannotCompileError.from_error(error) from error
 
 
-def _runner_for(template: Template, train: Data, validation: Data | None, settings: Settings) -> Runner:
+def _runner_for(template: Template, state: State, train: Data, validation: Data | None, settings: Settings) -> Runner:
     """Choose who takes rows through a network."""
-    if is_short(template, train, validation, settings):
+    if is_short(template, train, validation, settings) and _fits(state, template):
         return "numpy"
     largest = settings.batch_size
     if validation is not None:
         largest = max(largest, settings.validation_batch_size or largest)
     return "xla" if suits_xla(template.model, largest) else "tensorflow"
+
+
+def _fits(state: State, template: Template) -> bool:
+    """Tell whether a network's state has the shapes of the template's: a program would not take any other."""
+    variables = [tuple(variable.shape) for variable in template.model.variables]
+    optimizer = [value.shape for value in template.optimizer_values]
+    return [value.shape for value in state.variables] == variables and [
+        value.shape for value in state.optimizer
+    ] == optimizer
 
 
 def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool, runner: Runner) -> Pass:
@@ -301,7 +311,12 @@ def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bo
 
 
 def _validation_batch(template: Template, given: int, n_rows: int, runner: Runner) -> int:
-    """Choose a larger batch than was given, but none that is too large for XLA where it compiles the program."""
+    """Choose a larger batch than was given, but none that is too large for XLA where it compiles the program.
+
+    NumPy keeps to the batch that its time was estimated with.
+    """
+    if runner == "numpy":
+        return given
     size = min(_VALIDATION_BATCH, bucket(n_rows))
     while runner == "xla" and size > given and not suits_xla(template.model, size):
         size //= 2

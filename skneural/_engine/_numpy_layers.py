@@ -5,6 +5,7 @@ Every array has a first axis of networks. What one network's entries become neve
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -119,9 +120,20 @@ def parts_of(model: keras.Model, dropout_layers: Sequence[keras.layers.Layer]) -
         parts += [part for part in found if part != Activation(keras.activations.linear)]
     if parts and isinstance(parts[-1], Product):
         parts.append(Activation(keras.activations.linear))
+    return parts if _is_known(parts, len(place_of)) else None
+
+
+def _is_known(parts: Sequence[Part], n_weights: int) -> bool:
+    """Tell whether parts are all of a model, in an order in which nothing overwrites what a gradient needs."""
     kinds = [type(part) for part in parts]
     is_complete = kinds[-2:] == [Product, Activation] and Activation not in kinds[: kinds.index(Product)]
-    return parts if is_complete and all(map(_has_gradient, parts[:-1])) else None
+    weights = [place for part in parts if isinstance(part, Product) for place in (part.kernel, part.bias)]
+    return (
+        is_complete
+        and sorted(place for place in weights if place is not None) == list(range(n_weights))
+        and (Activation, Activation) not in itertools.pairwise(kinds)
+        and all(map(_has_gradient, parts[:-1]))
+    )
 
 
 def _has_gradient(part: Part) -> bool:

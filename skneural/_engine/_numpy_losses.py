@@ -62,7 +62,7 @@ class BinaryCrossEntropy:
     """Sigmoid and cross-entropy, averaged over the outputs."""
 
     def prepared(self, targets: Targets, n_outputs: int) -> Array:
-        return targets.reshape(*targets.shape[:3], n_outputs).astype(np.float32)
+        return targets.reshape(*targets.shape[:3], n_outputs)
 
     def write_gradient(self, logits: Array, targets: Array, weights: Array, out: Array) -> None:
         expit(logits, out=out)
@@ -84,7 +84,7 @@ class Deviation:
         self._is_squared = is_squared
 
     def prepared(self, targets: Targets, n_outputs: int) -> Array:
-        return targets.reshape(*targets.shape[:3], n_outputs).astype(np.float32)
+        return targets.reshape(*targets.shape[:3], n_outputs)
 
     def write_gradient(self, logits: Array, targets: Array, weights: Array, out: Array) -> None:
         np.copyto(out, logits)
@@ -154,7 +154,7 @@ _CLASS_OF_FUNCTION = {
 
 
 def _is_plain(loss: Any) -> bool:
-    if type(loss) not in _CONFIGS:
+    if type(loss) not in _CONFIGS or loss.dtype != "float32":
         return False
     config = {name: value for name, value in loss.get_config().items() if name not in ("name", "from_logits")}
     return config == _CONFIGS[type(loss)]

@@ -5,6 +5,7 @@ A pass takes and gives what a program for a stack of networks does, and a pass o
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +29,13 @@ from ._records import Data, Settings
 from ._rows import n_batches
 from ._template import Penalty, Template
 
+_logger = logging.getLogger("skneural")
 # Measured on 2 cores: a step in NumPy, and each product of a weight and a value in it. A run of MAX_SECONDS takes half
 # of that as a program, and tracing and compiling that program some 1.2 seconds, which is 40 such runs.
 SECONDS_PER_STEP, SECONDS_PER_PRODUCT = 60e-6, 1.4e-10
 MAX_SECONDS = 0.06
+# The values in rows and outputs. A pass makes several copies of both.
+MAX_VALUES = 2**18
 
 
 # The slopes of a penalty of one at a weight of one.
@@ -79,14 +83,24 @@ _forms: WeakKeyDictionary[Template, NumpyForm | None] = WeakKeyDictionary()
 def numpy_form(template: Template) -> NumpyForm | None:
     """Give the form of a prepared template, None where anything in it has none."""
     if template not in _forms:
-        _forms[template] = _form_of(template)
+        try:
+            _forms[template] = _form_of(template)
+        except Exception as error:
+            # What a user has written may be like nothing that is looked for here.
+            _logger.debug("A model has no form in NumPy: %s.", error)
+            _forms[template] = None
     return _forms[template]
 
 
 def _form_of(template: Template) -> NumpyForm | None:
     model = template.model
     parts = parts_of(model, dropout_layers(model))
-    if parts is None or not is_known(model.optimizer) or compile_arguments(model)["loss_weights"] is not None:
+    if (
+        model.inputs[0].dtype != "float32"
+        or parts is None
+        or not is_known(model.optimizer)
+        or compile_arguments(model)["loss_weights"] is not None
+    ):
         return None
     n_outputs = int(model.outputs[0].shape[-1])
     assert template.y_shape is not None
@@ -137,27 +151,30 @@ def is_short(template: Template, train: Data, validation: Data | None, settings:
     It depends on the run alone, not on what the process has done before: the same run gives the same numbers.
     """
     form = numpy_form(template)
-    if form is None or not all(_has_plain_rows(data, form) for data in (train, validation) if data is not None):
-        return False
-    n_products = [settings.batch_size * n for n in form.n_products(template)]
-    n_steps = settings.epochs * n_batches(train.n_rows, settings.batch_size)
+    passes = [(train, settings.batch_size)]
     if validation is not None:
-        n_steps += settings.epochs
-    seconds = n_steps * (SECONDS_PER_STEP + SECONDS_PER_PRODUCT * sum(n_products))
-    return max(n_products) <= ALONE_IN_BLAS and seconds <= MAX_SECONDS
-
-
-def _has_plain_rows(data: Data, form: NumpyForm) -> bool:
-    """Tell whether rows are dense ones, and class numbers those of the network."""
-    if sparse.issparse(data.X):
+        passes.append((validation, settings.validation_batch_size or settings.batch_size))
+    if form is None or not all(_has_few_plain_rows(data, template, form) for data, _ in passes):
         return False
-    if not isinstance(form.loss, SparseCrossEntropy):
-        return True
-    return len(data.y) > 0 and data.y.min() >= 0 and data.y.max() < form.n_outputs
+    per_row = form.n_products(template)
+    seconds = settings.epochs * sum(
+        n_batches(data.n_rows, size) * (SECONDS_PER_STEP + SECONDS_PER_PRODUCT * size * sum(per_row))
+        for data, size in passes
+    )
+    return seconds <= MAX_SECONDS and max(per_row) * max(size for _, size in passes) <= ALONE_IN_BLAS
+
+
+def _has_few_plain_rows(data: Data, template: Template, form: NumpyForm) -> bool:
+    """Tell whether rows are few and dense, with targets like those of the template, and class numbers that it knows."""
+    if sparse.issparse(data.X) or data.y.shape[1:] != template.y_shape or data.n_rows == 0:
+        return False
+    if data.X.size + data.n_rows * form.n_outputs > MAX_VALUES:
+        return False
+    return not isinstance(form.loss, SparseCrossEntropy) or (data.y.min() >= 0 and data.y.max() < form.n_outputs)
 
 
 class NumpyPass:
-    """One pass of many networks over their rows, called like the program of a stack."""
+    """One pass of many networks over rows that are all there, called like the program of a stack."""
 
     def __init__(self, template: Template, shape: PassShape) -> None:
         form = numpy_form(template)
@@ -173,7 +190,7 @@ class NumpyPass:
 
 
 class NumpyPassOfOne(NumpyPass):
-    """One pass of one network, called like its program."""
+    """One pass of one network over rows that are all there, called like its program."""
 
     def __call__(self, inputs: Inputs) -> dict[str, Any]:
         """Give the new state and the results."""
@@ -218,6 +235,8 @@ class _Course:
     def run(self) -> dict[str, Any]:
         form = self._form
         X, y, given_weights = (self._visited(name) for name in ("X", "y", "sample_weight"))
+        if not isinstance(form.loss, SparseCrossEntropy):
+            y = y.astype(np.float32, copy=False)
         row_weights: Array = self._mask if given_weights is None else self._mask * given_weights
         # Keras divides the weighted sum of the losses by the number of rows.
         loss_weights: Array = np.divide(row_weights, np.maximum(self._n_rows, 1)[..., None], dtype=np.float32)
@@ -275,23 +294,25 @@ class _Course:
     def _judged(self, y: Any, row_weights: Array, loss_weights: Array) -> tuple[list[Array], dict[str, Array]]:
         """Bring loss and metrics up to date with all batches; give their state, and results by name."""
         form = self._form
-        losses = (form.loss.values(self._logits, y) * loss_weights).sum(axis=-1) + self._penalties
-        sums = [((losses * self._n_rows).sum(axis=0), self._n_rows.sum(axis=0))]
+        losses = self._batch_sums(form.loss.values(self._logits, y), loss_weights) + self._penalties
+        losses = np.where(self._have_rows, losses, np.float32(0))
+        sums = [_in_turn(losses * self._n_rows), _in_turn(self._n_rows)]
         # The activation overwrites what came before it.
         outputs = self._outputs() if form.metrics else self._logits
         for metric in form.metrics:
             weights = row_weights if metric.is_weighted else self._mask
-            sums.append(((metric.values(outputs, y) * weights).sum(axis=(0, 2)), weights.sum(axis=(0, 2))))
-        totals = [
-            before + value
-            for before, value in zip(self._inputs["metrics"], (one for pair in sums for one in pair), strict=True)
-        ]
+            sums += [_in_turn(self._batch_sums(metric.values(outputs, y), weights)), _in_turn(weights.sum(axis=-1))]
+        totals = [before + value for before, value in zip(self._inputs["metrics"], sums, strict=True)]
         names = [form.loss_name, *(metric.name for metric in form.metrics)]
         results = {
             name: np.divide(total, count, out=np.zeros_like(total), where=count != 0)
             for name, total, count in zip(names, totals[::2], totals[1::2], strict=True)
         }
         return totals, results
+
+    def _batch_sums(self, values: NDArray[Any], weights: Array) -> Array:
+        """Sum over the rows of each batch, shape (n_batches, n_models); zero where none counts, whatever came out."""
+        return np.where(self._have_rows, (values * weights).sum(axis=-1), np.float32(0))
 
     def _outputs(self) -> Array:
         """Give the outputs for all rows, behind their activation."""
@@ -337,6 +358,14 @@ class _Penalties:
             if gradients is not None:
                 gradients += gradient
         return total
+
+
+def _in_turn(sums: Array) -> Array:
+    """Add one batch after the other: NumPy's own sum adds in another order when there is but one network."""
+    total = np.zeros_like(sums[0])
+    for one in sums:
+        total += one
+    return total
 
 
 def _batch_keys(key: NDArray[np.uint32], n_batches: int) -> NDArray[np.uint32]:

@@ -149,26 +149,35 @@ def test_dropout_drops_what_programs_drop(monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
-def jobs_of_many(n_rows):
+def regressor(rate=0.3, l2=0.01, learning_rate=0.01, seed=0):
+    keras.utils.set_random_seed(seed)
+    layers = [L.Dense(9, "relu", kernel_regularizer=keras.regularizers.L2(l2)), L.Dropout(rate)]
+    model = keras.Sequential([L.Input((8,)), *layers, L.Dense(2)])
+    model.compile(keras.optimizers.SGD(learning_rate), "mse", metrics=["mae"], weighted_metrics=["mse"])
+    return model
+
+
+def jobs_of_many(n_rows, make, data):
     """Runs that differ in all that may differ inside a stack."""
-    data = make_data("sparse", weighted=True)
     jobs = []
     for index, n in enumerate(n_rows):
         rows = Data(data.X[:n], data.y[:n], data.sample_weight[:n])
-        model = model_with_dropout(0.1 + 0.1 * index, 10.0**-index, 0.003 * (index + 1), index)
-        settings = Settings(epochs=2 + index, batch_size=BATCH_SIZE, seed=index)
+        model = make(0.1 + 0.1 * index, 10.0**-index, 0.003 * (index + 1), index)
+        settings = Settings(epochs=2 + index, batch_size=5, seed=index)
         jobs.append(
             make_job(Network.from_model(model), rows, Data(data.X[n - 15 : n + 5], data.y[n - 15 : n + 5]), settings)
         )
     return jobs
 
 
-def test_a_stack_gives_what_its_networks_give_alone_bit_for_bit():
-    n_rows = [64, 50, 33, 20]  # 4, 4, 3 and 2 batches
-    alone = jobs_of_many(n_rows)
+@pytest.mark.parametrize(("make", "loss"), [(model_with_dropout, "sparse"), (regressor, "mae")])
+def test_a_stack_gives_what_its_networks_give_alone_bit_for_bit(make, loss):
+    n_rows = [64, 50, 33, 20]  # 13, 10, 7 and 4 batches
+    data = make_data(loss, weighted=True)
+    alone = jobs_of_many(n_rows, make, data)
     for job in alone:
         train_alone(job)
-    together = jobs_of_many(n_rows)
+    together = jobs_of_many(n_rows, make, data)
     lane, waiting = Lane(together[0], 3, is_ragged=True), list(together)
     while waiting or lane.jobs:
         lane.fill(lambda: waiting.pop(0) if waiting else None)
@@ -177,10 +186,25 @@ def test_a_stack_gives_what_its_networks_give_alone_bit_for_bit():
     for one, other in zip(alone, together, strict=True):
         assert one.training.shape.runner == other.training.shape.runner == "numpy"
         assert one.judge.history == other.judge.history
-        assert len(one.judge.history["val_accuracy"]) == one.settings.epochs
+        assert len(one.judge.history["val_loss"]) == one.settings.epochs
         for kind in ("variables", "optimizer"):
             for value, stacked in zip(getattr(one.state, kind), getattr(other.state, kind), strict=True):
                 np.testing.assert_array_equal(value, stacked)
+
+
+def test_what_a_network_becomes_behind_its_last_batch_is_not_looked_at():
+    """Its weights are so large after one step that the loss of any other batch would be infinite."""
+    data = make_data("sparse")
+    jobs = []
+    for n in (16, 64):
+        model = model_of()
+        model.compile(keras.optimizers.SGD(1e22 if n == 16 else 0.1), "sparse_categorical_crossentropy")
+        rows = Data(data.X[:n], data.y[:n])
+        jobs.append(make_job(Network.from_model(model), rows, None, Settings(epochs=1, batch_size=16, seed=0)))
+    lane, waiting = Lane(jobs[0], 2, is_ragged=True), list(jobs)
+    lane.fill(lambda: waiting.pop(0))
+    assert lane.run_epoch() == jobs
+    assert [job.error for job in jobs] == [None, None]
 
 
 def way_of(model, data=None, validation=None, **settings):
@@ -198,6 +222,31 @@ def test_long_runs_and_wide_layers_are_for_programs():
     wide.compile("adam", "sparse_categorical_crossentropy")
     assert way_of(wide) == "numpy"
     assert way_of(wide, batch_size=64) == "xla"
+    data = make_data("sparse")
+    assert way_of(wide, data, validation=data, validation_batch_size=64) == "xla"
+
+
+def test_many_rows_are_for_programs():
+    many = Data(np.zeros((30_000, 8), np.float32), np.zeros(30_000, np.int32))
+    assert way_of(model_of(), many, batch_size=512) == "xla"
+    assert way_of(model_of(), validation=many, validation_batch_size=512) == "xla"
+
+
+def test_targets_of_validation_of_another_shape_are_for_programs():
+    data = make_data("mse")
+    assert way_of(model_of(loss="mse"), data, validation=Data(data.X, data.y)) == "numpy"
+    assert way_of(model_of(loss="mse"), data, validation=Data(data.X, data.y[:, None])) == "xla"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_frozen_weight_is_for_others(optimizer):
+    model = model_of(optimizer=optimizer)
+    model.layers[0].bias.trainable = False
+    model.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy")
+    if optimizer == "adam":
+        assert way_of(model) == "xla"
+    network = Network.from_model(model)
+    assert fit(network, make_data("sparse"), None, Settings(epochs=1, batch_size=16, seed=0)).n_epochs == 1
 
 
 @pytest.mark.parametrize(
@@ -213,12 +262,14 @@ def test_long_runs_and_wide_layers_are_for_programs():
         L.Dense(4, dtype="mixed_bfloat16"),
         L.GaussianNoise(0.1),
         L.Dropout(0.1, noise_shape=(None, 1)),
+        L.Dense(4, "relu"),
     ],
     ids=lambda layer: type(layer).__name__,
 )
 def test_other_layers_are_for_programs(layer):
     layer = type(layer).from_config(layer.get_config())
-    model = keras.Sequential([L.Input((8,)), L.Dense(4), layer, L.Dense(3, "softmax")])
+    behind = [L.Activation("tanh")] if layer.get_config().get("activation") == "relu" else []
+    model = keras.Sequential([L.Input((8,)), L.Dense(4), layer, *behind, L.Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
     assert way_of(model) == "xla"
 
@@ -229,6 +280,8 @@ def test_other_layers_are_for_programs(layer):
         ("sparse_categorical_crossentropy", "sigmoid", None),
         (keras.losses.SparseCategoricalCrossentropy(ignore_class=1), "softmax", None),
         (keras.losses.SparseCategoricalCrossentropy(reduction="sum"), "softmax", None),
+        (keras.losses.SparseCategoricalCrossentropy(dtype="float64"), "softmax", None),
+        ("crossentropy", "softmax", None),
         ("sparse_categorical_crossentropy", "softmax", [keras.metrics.SparseTopKCategoricalAccuracy(2)]),
         ("poisson", "softplus", None),
     ],
