@@ -36,8 +36,6 @@ SECONDS_PER_STEP, SECONDS_PER_PRODUCT = 60e-6, 1.4e-10
 MAX_SECONDS = 0.06
 # The values in rows and outputs. A pass makes several copies of both.
 MAX_VALUES = 2**18
-
-
 # The slopes of a penalty of one at a weight of one.
 _SLOPES = {"l1": np.float32(1), "l2": np.float32(2)}
 
@@ -333,7 +331,9 @@ class _Penalties:
 
     def __init__(self, places: Sequence[_PenaltyPlace], weights: FlatValues, numbers: Array) -> None:
         self._weights = weights.flat
-        self._slopes = {kind: self._slopes_of(kind, places, weights, numbers) for kind in {one.kind for one in places}}
+        # In one order for all processes, since sums depend on it.
+        kinds = [kind for kind in _SLOPES if any(place.kind == kind for place in places)]
+        self._slopes = {kind: self._slopes_of(kind, places, weights, numbers) for kind in kinds}
         self._gradient = np.empty_like(self._weights)
 
     @staticmethod
