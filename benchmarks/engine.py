@@ -183,7 +183,7 @@ def fit_large(peer: str) -> dict[str, float]:
     arguments: dict[str, Any] = {"n_features": 784} if peer == "skorch" else {}
     network = NETWORKS[peer](**LARGE, **arguments)
     first = seconds(lambda: network.fit(X, y))
-    later = seconds(lambda: NETWORKS[peer](**LARGE, **arguments).fit(X, y), 3 if peer == "skneural" else 1)
+    later = seconds(lambda: NETWORKS[peer](**LARGE, **arguments).fit(X, y), 3)
     network.predict(X)
     return {"first": first, "later": later, "predict": seconds(lambda: network.predict(X), 3)}
 
