@@ -47,7 +47,7 @@ from skneural import (
     KerasClassifier,
     RecurrentNetClassifier,
 )
-from skneural._engine import _lane, _numpy_training, _together
+from skneural._engine import _lane, _numpy_form, _together
 
 X, Y = load_iris(return_X_y=True)
 NETWORK = DenseNetClassifier((6,), epochs=4, batch_size=16, random_state=0)
@@ -58,7 +58,7 @@ RATES = {"learning_rate": [1e-3, 1e-2]}
 def way(request, monkeypatch):
     """Each way of training together, whatever would be faster for these small data."""
     if request.param != "in numpy":
-        monkeypatch.setattr(_numpy_training, "MAX_SECONDS", 0.0)
+        monkeypatch.setattr(_numpy_form, "MAX_SECONDS", 0.0)
     monkeypatch.setattr(_together, "COMPILE_SECONDS", -1.0 if request.param == "stacked" else 1e9)
     return request.param
 
@@ -67,7 +67,7 @@ def way(request, monkeypatch):
 def lanes(request, monkeypatch):
     """Let networks be stacked, and count those that each pass of a lane takes along."""
     if request.param == "programs":
-        monkeypatch.setattr(_numpy_training, "MAX_SECONDS", 0.0)
+        monkeypatch.setattr(_numpy_form, "MAX_SECONDS", 0.0)
     counts = []
     run_epoch = _lane.Lane.run_epoch
 

@@ -15,7 +15,8 @@ from ._epochs import EpochJudge
 from ._feeding import Rows, bucket
 from ._ledger import Ledger
 from ._network import Network, State
-from ._numpy_training import NumpyPassOfOne, is_short
+from ._numpy_form import is_short
+from ._numpy_pass import NumpyPassOfOne
 from ._products import suits_xla
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -25,8 +26,7 @@ from ._template import Template
 
 # Validation in larger batches gives the same numbers with fewer steps.
 _VALIDATION_BATCH = 256
-
-
+# From a program's inputs to its outputs.
 Run = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -258,26 +258,25 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
     """Lay out a training run; nothing is traced or compiled yet."""
     try:
         template = network.program_template(train.y)
-        validation_size = settings.validation_batch_size or settings.batch_size
         state = network.state
-        runner = _runner_for(template, state, train, validation, settings)
-        training = _make_pass(network, train, settings.batch_size, is_training=True, runner=runner)
+        passes = [(train, settings.batch_size)]
+        if validation is not None:
+            passes.append((validation, settings.validation_batch_size or settings.batch_size))
+        runner = _runner_for(template, state, passes, settings.epochs)
+        training = _make_pass(network, *passes[0], is_training=True, runner=runner)
         judged = None
         if validation is not None:
-            judged = _make_pass(network, validation, validation_size, is_training=False, runner=runner)
+            judged = _make_pass(network, *passes[1], is_training=False, runner=runner)
         return Job(network, state, training, judged, settings)
     except Exception as error:
         raise CannotCompileError.from_error(error) from error
 
 
-def _runner_for(template: Template, state: State, train: Data, validation: Data | None, settings: Settings) -> Runner:
-    """Choose who takes rows through a network."""
-    if is_short(template, train, validation, settings) and _fits(state, template):
+def _runner_for(template: Template, state: State, passes: list[tuple[Data, int]], epochs: int) -> Runner:
+    """Choose who takes rows through a network; ``passes`` are the rows of each pass, with their batch sizes."""
+    if is_short(template, passes, epochs) and _fits(state, template):
         return "numpy"
-    largest = settings.batch_size
-    if validation is not None:
-        largest = max(largest, settings.validation_batch_size or largest)
-    return "xla" if suits_xla(template.model, largest) else "tensorflow"
+    return "xla" if suits_xla(template.model, max(size for _, size in passes)) else "tensorflow"
 
 
 def _fits(state: State, template: Template) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ._compiled_fit import Job, Pass, Run, as_number
 from ._network import State
-from ._numpy_training import NumpyPass
+from ._numpy_pass import NumpyPass
 from ._program import empty_aligned
 from ._stack_programs import StackShape, stack_program
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from test_equals_keras import BATCH_SIZE, N_ROWS, OPTIMIZERS, build, make_data, train_both_ways
 
-from skneural._engine import Data, Network, Settings, _numpy_training, fit
+from skneural._engine import Data, Network, Settings, _numpy_form, fit
 from skneural._engine._alone import train_alone
 from skneural._engine._compiled_fit import make_job
 from skneural._engine._dropout import uniform_numbers
@@ -140,7 +140,7 @@ def test_dropout_drops_what_programs_drop(monkeypatch):
     data, settings = make_data("sparse"), Settings(epochs=3, batch_size=BATCH_SIZE, seed=5)
     networks = [Network.from_model(model_with_dropout()) for _ in range(2)]
     results = [fit(networks[0], data, data, settings)]
-    monkeypatch.setattr(_numpy_training, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(_numpy_form, "MAX_SECONDS", 0.0)
     results.append(fit(networks[1], data, data, settings))
     assert [result.way for result in results] == ["numpy", "compiled"]
     for name, values in results[1].history.items():
