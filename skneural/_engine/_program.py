@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from skneural._compat import forget_gradients, make_callable
+
+from ._function_numbers import with_numbered_functions
 
 # Tracing calls layers, optimizers and metrics of a shared template, so one thread traces at a time.
 TRACING = threading.RLock()
@@ -54,7 +55,7 @@ class Program:
         feeds, fetches = ([tensor.name for tensor in tf.nest.flatten(tensors)] for tensors in (placeholders, outputs))
         self._output_structure = tf.nest.map_structure(lambda tensor: None, outputs)
         if is_compiled:
-            graph = _with_numbered_functions(definition)
+            graph = with_numbered_functions(definition)
         self._session = tf.compat.v1.Session(graph=graph, config=_XLA_CONFIG if is_compiled else _CONFIG)
         self._callable = make_callable(self._session, feeds, fetches)
         self._compiling = threading.Lock()
@@ -80,41 +81,6 @@ class Program:
         session = getattr(self, "_session", None)
         if session is not None:
             session.close()
-
-
-def _with_numbered_functions(definition: Any) -> tf.Graph:
-    """Make a graph of a definition, in which functions are numbered from zero in the order in which they were made.
-
-    TensorFlow counts all functions of a process. Their names are part of what XLA compiles, and so of what TensorFlow's
-    persistent cache compares with the programs of earlier processes. Python functions, which XLA does not take, would
-    be lost here: only the graph in which they were traced keeps them.
-    """
-    names = sorted((function.signature.name for function in definition.library.function), key=_last_number)
-    numbered = {name: f"function_{position}" for position, name in enumerate(names)}
-    for function in definition.library.function:
-        function.signature.name = numbered[function.signature.name]
-    for node in (*definition.node, *(node for function in definition.library.function for node in function.node_def)):
-        node.op = numbered.get(node.op, node.op)
-        for called in _functions_in(node):
-            called.name = numbered.get(called.name, called.name)
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(definition, name="")
-    return graph
-
-
-def _functions_in(node: Any) -> Iterator[Any]:
-    """Give what names a function among the attributes of a node."""
-    for value in node.attr.values():
-        if value.HasField("func"):
-            yield value.func
-        yield from value.list.func
-
-
-def _last_number(name: str) -> tuple[int, str]:
-    """Give the number by which TensorFlow tells a function from others of its name, and the name."""
-    numbers = re.findall(r"\d+", name)
-    return int(numbers[-1]) if numbers else 0, name
 
 
 def empty_aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
