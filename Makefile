@@ -44,8 +44,8 @@ lint: venv
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/codespell
 
-# The environment is up to date when it was made from this very lock, in this place, and its Python still runs.
-MADE_FROM = { cat requirements.lock; pwd; }
+# The environment is up to date when it was made from this very lock and C code, in this place, and its Python still runs.
+MADE_FROM = { cat requirements.lock setup.py skneural/_engine/native/*; pwd; }
 
 venv:
 	@if $(MADE_FROM) | cmp -s - $(VENV)/made-from && $(VENV_PYTHON) -c ""; then :; \

@@ -130,9 +130,9 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         The number of epochs trained.
     best_epoch_ : int
         The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
-    engine_ : {"numpy", "compiled", "keras"}
-        What trained: NumPy, where a short run of a small network is over before a program would be compiled; the
-        compiled engine; or Keras's own ``fit``, with the reason logged at level INFO.
+    engine_ : {"native", "compiled", "keras"}
+        What trained: the native engine, for dense layers with common losses, metrics and optimizers; the compiled
+        engine; or Keras's own ``fit``, with the reason logged at level INFO.
 
     See Also
     --------
@@ -297,9 +297,9 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         The number of epochs trained.
     best_epoch_ : int
         The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
-    engine_ : {"numpy", "compiled", "keras"}
-        What trained: NumPy, where a short run of a small network is over before a program would be compiled; the
-        compiled engine; or Keras's own ``fit``, with the reason logged at level INFO.
+    engine_ : {"native", "compiled", "keras"}
+        What trained: the native engine, for dense layers with common losses, metrics and optimizers; the compiled
+        engine; or Keras's own ``fit``, with the reason logged at level INFO.
 
     See Also
     --------

@@ -84,9 +84,9 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         The training loss of each epoch.
     n_iter_ : int
         The number of epochs trained.
-    engine_ : {"numpy", "compiled", "keras"}
-        What trained: NumPy, where a short run of a small network is over before a program would be compiled; the
-        compiled engine; or Keras's own ``fit``, with the reason logged at level INFO.
+    engine_ : {"native", "compiled", "keras"}
+        What trained: the native engine, for dense layers with common losses, metrics and optimizers; the compiled
+        engine; or Keras's own ``fit``, with the reason logged at level INFO.
     target_encoder_, feature_encoder_ : transformers
         From y and X to what the network takes.
 
@@ -419,9 +419,9 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         The training loss of each epoch.
     n_iter_ : int
         The number of epochs trained.
-    engine_ : {"numpy", "compiled", "keras"}
-        What trained: NumPy, where a short run of a small network is over before a program would be compiled; the
-        compiled engine; or Keras's own ``fit``, with the reason logged at level INFO.
+    engine_ : {"native", "compiled", "keras"}
+        What trained: the native engine, for dense layers with common losses, metrics and optimizers; the compiled
+        engine; or Keras's own ``fit``, with the reason logged at level INFO.
     target_encoder_, feature_encoder_ : transformers
         From y and X to what the network takes.
 

@@ -47,27 +47,26 @@ from skneural import (
     KerasClassifier,
     RecurrentNetClassifier,
 )
-from skneural._engine import _lane, _numpy_form, _together
+from skneural._engine import _lane, _native_form, _together
 
 X, Y = load_iris(return_X_y=True)
 NETWORK = DenseNetClassifier((6,), epochs=4, batch_size=16, random_state=0)
 RATES = {"learning_rate": [1e-3, 1e-2]}
 
 
-@pytest.fixture(params=["stacked", "in threads", "in numpy"])
+@pytest.fixture(params=["stacked", "in threads", "native"])
 def way(request, monkeypatch):
     """Each way of training together, whatever would be faster for these small data."""
-    if request.param != "in numpy":
-        monkeypatch.setattr(_numpy_form, "MAX_SECONDS", 0.0)
+    if request.param != "native":
+        monkeypatch.setattr(_native_form, "_native", None)
     monkeypatch.setattr(_together, "COMPILE_SECONDS", -1.0 if request.param == "stacked" else 1e9)
     return request.param
 
 
-@pytest.fixture(params=["programs", "numpy"])
-def lanes(request, monkeypatch):
+@pytest.fixture
+def lanes(monkeypatch):
     """Let networks be stacked, and count those that each pass of a lane takes along."""
-    if request.param == "programs":
-        monkeypatch.setattr(_numpy_form, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(_native_form, "_native", None)
     counts = []
     run_epoch = _lane.Lane.run_epoch
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ._compiled_fit import CannotCompileError, Job, as_number
 from ._meeting import MeetingCancelledError, set_aside
+from ._native_run import NativeRun, native_run
 from ._network import State
 from ._program import Program
 from ._records import Result
@@ -19,7 +20,7 @@ from ._steps import RowsMeetError
 
 # A call ends after about so many seconds, so that an interruption is heard.
 _SECONDS_PER_CALL = 0.2
-_seconds_per_batch: WeakKeyDictionary[Program, float] = WeakKeyDictionary()
+_seconds_per_batch: WeakKeyDictionary[Program | NativeRun, float] = WeakKeyDictionary()
 
 
 def train_alone(job: Job) -> Result:
@@ -34,7 +35,7 @@ def train_alone(job: Job) -> Result:
     """
     if job.should_stop():
         raise MeetingCancelledError
-    is_many = not job.is_watched and job.is_resident and job.training.shape.runner != "numpy"
+    is_many = not job.is_watched and job.is_resident
     course = _ManyEpochs(job) if is_many else _PassByPass(job)
     try:
         with set_aside(job.n_bytes):
@@ -91,9 +92,11 @@ class _ManyEpochs:
         return RunShape(job.training.shape, None if judged is None else judged.shape, room)
 
     @property
-    def _program(self) -> Program:
+    def _program(self) -> Program | NativeRun:
         """The kept program; a model that turns out to mix the rows of a batch gets one without padded batches."""
         template = self._job.training.template
+        if self._job.training.shape.runner == "native":
+            return native_run(template, self._shape)
         try:
             return run_program(template, self._shape)
         except RowsMeetError:
@@ -126,7 +129,7 @@ class _ManyEpochs:
             }
             job.end_epoch(logs["training"], logs.get("validation", {}))
 
-    def _n_epochs_a_call(self, program: Program) -> int:
+    def _n_epochs_a_call(self, program: Program | NativeRun) -> int:
         """Choose how many epochs a call takes: one where nobody knows how long they take."""
         seconds = _seconds_per_batch.get(program)
         if seconds is None:

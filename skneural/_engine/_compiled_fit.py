@@ -15,8 +15,8 @@ from ._epochs import EpochJudge
 from ._feeding import Rows, bucket
 from ._ledger import Ledger
 from ._network import Network, State
-from ._numpy_form import is_short
-from ._numpy_pass import NumpyPassOfOne
+from ._native_form import has_native_run
+from ._native_run import NativePass
 from ._products import suits_xla
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -51,7 +51,6 @@ class Pass:
     @property
     def program(self) -> Program:
         """The kept program; a model that turns out to mix the rows of a batch gets one without padded batches."""
-        assert self.shape.runner != "numpy"
         try:
             return pass_program(self.template, self.shape)
         except RowsMeetError:
@@ -77,8 +76,8 @@ class Pass:
         return {**self.rows.arrays, **{name: np.int32(count) for name, count in counts.items()}}
 
     def compile(self, state: State) -> None:
-        """Compile the program by a call that runs no batch; NumPy has nothing to compile."""
-        if self.shape.runner == "numpy":
+        """Compile the program by a call that runs no batch; the native engine has nothing to compile."""
+        if self.shape.runner == "native":
             return
         part = next(iter(self.rows.parts(np.zeros(1, np.intp))))
         self._call(state, self.template.metric_values, part.inputs, 0, (0, 0))
@@ -100,8 +99,8 @@ class Pass:
             "last": np.int32(n_batches),
             "dropout_key": np.array(dropout_key, np.uint32),
         }
-        is_numpy = self.shape.runner == "numpy"
-        run: Run = NumpyPassOfOne(self.template, self.shape) if is_numpy else self.program
+        is_native = self.shape.runner == "native"
+        run: Run = NativePass(self.template, self.shape) if is_native else self.program
         return run({**inputs, **rows})
 
 
@@ -240,7 +239,7 @@ class Job:
             n_epochs=judge.n_epochs,
             best_epoch=judge.best_epoch,
             stopped_by="interrupt" if interrupted else judge.stopped_by or "epochs",
-            way="numpy" if self.training.shape.runner == "numpy" else "compiled",
+            way="native" if self.training.shape.runner == "native" else "compiled",
         )
 
 
@@ -262,7 +261,7 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
         passes = [(train, settings.batch_size)]
         if validation is not None:
             passes.append((validation, settings.validation_batch_size or settings.batch_size))
-        runner = _runner_for(template, state, passes, settings.epochs)
+        runner = _runner_for(template, state, passes)
         training = _make_pass(network, *passes[0], is_training=True, runner=runner)
         judged = None
         if validation is not None:
@@ -272,10 +271,10 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
         raise CannotCompileError.from_error(error) from error
 
 
-def _runner_for(template: Template, state: State, passes: list[tuple[Data, int]], epochs: int) -> Runner:
+def _runner_for(template: Template, state: State, passes: list[tuple[Data, int]]) -> Runner:
     """Choose who takes rows through a network; ``passes`` are the rows of each pass, with their batch sizes."""
-    if is_short(template, passes, epochs) and _fits(state, template):
-        return "numpy"
+    if has_native_run(template, passes) and _fits(state, template):
+        return "native"
     return "xla" if suits_xla(template.model, max(size for _, size in passes)) else "tensorflow"
 
 
@@ -292,7 +291,7 @@ def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bo
     template = network.program_template(data.y)
     if not is_training and template.is_batch_size_free:
         batch_size = _validation_batch(template, batch_size, data.n_rows, runner)
-    rows = Rows(data, batch_size, str(template.model.inputs[0].dtype))
+    rows = Rows(data, batch_size, str(template.model.inputs[0].dtype), may_stay=runner == "native")
     shape = PassShape(
         is_training=is_training,
         batch_size=batch_size,
@@ -310,12 +309,7 @@ def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bo
 
 
 def _validation_batch(template: Template, given: int, n_rows: int, runner: Runner) -> int:
-    """Choose a larger batch than was given, but none that is too large for XLA where it compiles the program.
-
-    NumPy keeps to the batch that its time was estimated with.
-    """
-    if runner == "numpy":
-        return given
+    """Choose a larger batch than was given, but none that is too large for XLA where it compiles the program."""
     size = min(_VALIDATION_BATCH, bucket(n_rows))
     while runner == "xla" and size > given and not suits_xla(template.model, size):
         size //= 2

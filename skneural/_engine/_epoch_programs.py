@@ -14,7 +14,7 @@ from ._template import StepInputs, Template
 
 MAX_PROGRAMS = 32
 Inputs = dict[str, Any]
-Runner = Literal["xla", "tensorflow", "numpy"]
+Runner = Literal["xla", "tensorflow", "native"]
 
 
 @dataclass(frozen=True)

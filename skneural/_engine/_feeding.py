@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ._memory_maps import give_pages_back
+from ._memory_maps import give_pages_back, is_large_map
 from ._program import empty_aligned
 from ._records import Data
 from ._rows import target_dtype
@@ -34,24 +34,27 @@ class Rows:
     """A training or validation set as a program takes it.
 
     ``n_room`` is the number of rows in the program's arrays. Resident rows lie there as they came and the program
-    picks them in its ``order``; others are brought there in that order, part after part.
+    picks them in its ``order``; others are brought there in that order, part after part. Where X ``may_stay`` and the
+    native engine can read it as it is, X is resident where it lies, whatever its size.
     """
 
-    def __init__(self, data: Data, batch_size: int, X_dtype: str) -> None:
+    def __init__(self, data: Data, batch_size: int, X_dtype: str, *, may_stay: bool = False) -> None:
         self._batch_size = batch_size
-        self.X_dtype = X_dtype
+        self._stays = may_stay and _is_readable(data.X)
+        self.X_dtype = str(data.X.dtype) if self._stays else X_dtype
         self.y_dtype = str(np.dtype(target_dtype(data.y)))
-        self._sources: dict[str, tuple[Any, str]] = {"X": (data.X, X_dtype), "y": (data.y, self.y_dtype)}
+        self._sources: dict[str, tuple[Any, str]] = {"X": (data.X, self.X_dtype), "y": (data.y, self.y_dtype)}
         if data.sample_weight is not None:
             self._sources["sample_weight"] = (data.sample_weight, "float32")
         self.n_rows = data.n_rows
         self.n_batches = -(-data.n_rows // batch_size)
-        row_bytes = int(np.prod(data.X.shape[1:])) * np.dtype(X_dtype).itemsize
-        self.is_resident = not sparse.issparse(data.X) and data.n_rows * row_bytes <= RESIDENT_BYTES
+        row_bytes = int(np.prod(data.X.shape[1:])) * np.dtype(self.X_dtype).itemsize
+        is_small = not sparse.issparse(data.X) and data.n_rows * row_bytes <= RESIDENT_BYTES
+        self.is_resident = self._stays or is_small
         self.n_room = bucket(data.n_rows) if self.is_resident else self._part_length(row_bytes)
         self._resident: Arrays | None = None
         given = sum(part.nbytes for part in _parts_of(data.X))
-        self.n_bytes = given + (data.n_rows * row_bytes if self.is_resident else PART_BYTES)
+        self.n_bytes = given + (0 if self._stays else data.n_rows * row_bytes if is_small else PART_BYTES)
 
     def _part_length(self, row_bytes: int) -> int:
         """Choose a number of rows, a multiple of the batch size, that a part holds."""
@@ -79,9 +82,12 @@ class Rows:
         """Resident rows as they came, in arrays with room for ``n_room``; what lies behind them is never read."""
         if self._resident is None:
             arrays = self._new_arrays()
+            if self._stays:
+                arrays["X"] = self._sources["X"][0]
             for name, (source, _) in self._sources.items():
-                # Assignment converts the dtype without a copy of the whole.
-                arrays[name][: self.n_rows] = source
+                if arrays[name] is not source:
+                    # Assignment converts the dtype without a copy of the whole.
+                    arrays[name][: self.n_rows] = source
                 give_pages_back(source)
             self._resident = arrays
         return self._resident
@@ -117,6 +123,17 @@ class Rows:
 def _parts_of(X: Any) -> tuple[NDArray[Any], ...]:
     """The arrays that X consists of."""
     return (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,)
+
+
+def _is_readable(X: Any) -> bool:
+    """Tell whether the native engine can read X as it is: a part at a time of a large map, so not there."""
+    return (
+        isinstance(X, np.ndarray)
+        and X.dtype in (np.float32, np.float64)
+        and X.flags.c_contiguous
+        and X.flags.aligned
+        and not is_large_map(X)
+    )
 
 
 def bucket(n_rows: int) -> int:

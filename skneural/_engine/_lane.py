@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._compiled_fit import Job, Pass, Run, as_number
+from ._compiled_fit import Job, Pass, as_number
 from ._network import State
-from ._numpy_pass import NumpyPass
 from ._program import empty_aligned
 from ._stack_programs import StackShape, stack_program
 
@@ -22,11 +21,7 @@ class _StackedPass:
 
     def __init__(self, sample: Pass, n_slots: int, is_ragged: bool) -> None:
         self._template = sample.template
-        self._program: Run = (
-            NumpyPass(sample.template, sample.shape)
-            if sample.shape.runner == "numpy"
-            else stack_program(sample.template, StackShape(sample.shape, n_slots, is_ragged))
-        )
+        self._program = stack_program(sample.template, StackShape(sample.shape, n_slots, is_ragged))
         one = sample.shape
         shapes = {"X": ((one.n_rows, *one.X_shape), one.X_dtype), "y": ((one.n_rows, *one.y_shape), one.y_dtype)}
         if one.has_weights:

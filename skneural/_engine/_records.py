@@ -95,12 +95,12 @@ class Result:
     """What a training run leaves beside the network's new weights.
 
     ``best_epoch`` is the number of the epoch whose weights were kept, or None without early stopping.
-    ``way`` tells whether NumPy, the compiled program or Keras's ``fit`` trained, and ``why_keras`` why the last did.
+    ``way`` tells whether the native engine, a compiled program or Keras's ``fit`` trained, and ``why_keras`` why the last did.
     """
 
     history: dict[str, list[float]]
     n_epochs: int
     best_epoch: int | None
     stopped_by: Literal["epochs", "early_stopping", "callback", "interrupt"]
-    way: Literal["numpy", "compiled", "keras"]
+    way: Literal["native", "compiled", "keras"]
     why_keras: str | None = None

@@ -32,7 +32,7 @@ from ._dropout import dropped, uniform_numbers
 from ._initial_weights import InitialWeights, first_values
 from ._kept import LeastRecentlyUsed
 from ._numbers import dropout_layers, number_slots, penalty_kinds
-from ._numpy_optimizers import LEARNING_RATE_INDEX, first_values_of_known
+from ._native_optimizers import LEARNING_RATE_INDEX, first_values_of_known
 from ._products import let_layers_use_products
 from ._row_wise import averages_rows, is_row_wise
 

@@ -1,11 +1,17 @@
-"""How many threads TensorFlow may take in a worker process that shares the machine with others."""
+"""How many threads a training run may take, of TensorFlow's and of the native engine's."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import tensorflow as tf
+
+# Threads meet twice in each step, which pays from about so many products of a row and a weight in it: 0.1 ms.
+_PRODUCTS_TO_SHARE = 2**20
 
 
 def take_share_of_cores() -> None:
@@ -22,3 +28,41 @@ def take_share_of_cores() -> None:
             tf.config.threading.set_intra_op_parallelism_threads(int(share))
         except RuntimeError:
             return
+
+
+class _Running:
+    """How many large runs of the native engine are under way."""
+
+    def __init__(self) -> None:
+        self.n_runs = 0
+        self.lock = threading.Lock()
+
+
+_running = _Running()
+
+
+@contextmanager
+def threads_for(n_products: int) -> Iterator[int]:
+    """Give how many threads a native run may take whose steps have so many products, besides those under way.
+
+    TensorFlow's setting for operations holds for the native engine too. No result depends on the number.
+    """
+    if n_products < _PRODUCTS_TO_SHARE:
+        yield 1
+        return
+    with _running.lock:
+        _running.n_runs += 1
+        n_threads = max(1, _n_cores() // _running.n_runs)
+    try:
+        yield n_threads
+    finally:
+        with _running.lock:
+            _running.n_runs -= 1
+
+
+def _n_cores() -> int:
+    chosen: int = tf.config.threading.get_intra_op_parallelism_threads()
+    if chosen:
+        return chosen
+    # Not on every system can a process be bound to some cores.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

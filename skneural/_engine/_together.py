@@ -34,28 +34,16 @@ MAX_PRODUCTS = 300_000
 MAX_SLOTS = 16
 SAVED_PER_STEP = 2.5e-6
 COMPILE_SECONDS = 1.5
-# Two threads of NumPy get in each other's way, unless each works on so many networks at once.
-MIN_NUMPY_SLOTS = 12
 
 
 def may_be_stacked(job: Job, max_models: int) -> bool:
     """Whether it may pay to let a network wait for others like it, to be trained in a stack."""
     return (
-        not job.settings.callbacks
+        job.training.shape.is_compiled
+        and not job.settings.callbacks
         and not job.settings.verbose
         and job.training.template.is_row_wise
         and all(one.rows.is_resident for one in job.passes)
-        and (_is_for_numpy(job) or _may_be_compiled_in_a_stack(job, max_models))
-    )
-
-
-def _is_for_numpy(job: Job) -> bool:
-    return job.training.shape.runner == "numpy"
-
-
-def _may_be_compiled_in_a_stack(job: Job, max_models: int) -> bool:
-    return (
-        job.training.shape.is_compiled
         and not _has_loops(job)
         and n_products(job) <= MAX_PRODUCTS
         and _pays([job] * max_models, n_lanes=1)
@@ -95,11 +83,9 @@ class Plan:
 def plan_for(jobs: Sequence[Job], n_cores: int, max_models: int, max_bytes: int) -> Plan:
     """Decide how networks of one kind are trained. The rows in all slots take at most ``max_bytes``."""
     n_lanes = min(n_cores, len(jobs))
-    if _is_for_numpy(jobs[0]):
-        n_lanes = min(n_lanes, max(1, len(jobs) // MIN_NUMPY_SLOTS))
     n_fitting = max_bytes // max(1, n_lanes * max(job.n_bytes for job in jobs))
     n_slots = min(MAX_SLOTS, -(-max_models // n_lanes), -(-len(jobs) // n_lanes), n_fitting)
-    if n_slots < 2 or not (_is_for_numpy(jobs[0]) or _pays(jobs, n_lanes) or _is_kept(jobs, n_slots)):
+    if n_slots < 2 or not (_pays(jobs, n_lanes) or _is_kept(jobs, n_slots)):
         n_slots = 0
     return Plan(n_lanes, n_slots)
 

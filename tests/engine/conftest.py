@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import pytest
 
-from skneural._engine import Blueprint, Data, _numpy_form
+from skneural._engine import Blueprint, Data, _native_form
 
 
 @pytest.fixture(autouse=True)
-def _programs_for_short_runs_too(request, monkeypatch):
-    """Train the small networks of these tests by programs, which they are about, unless marked otherwise."""
-    if request.node.get_closest_marker("in_numpy") is None:
-        monkeypatch.setattr(_numpy_form, "MAX_SECONDS", 0.0)
+def _programs_for_dense_networks_too(request, monkeypatch):
+    """Train the networks of these tests by programs, which they are about, unless marked otherwise."""
+    if request.node.get_closest_marker("native") is None:
+        monkeypatch.setattr(_native_form, "_native", None)
 
 
 def build_dense(n_features, n_classes, hidden, dropout=0.0, l2=0.0):

@@ -1,24 +1,19 @@
-"""Short training runs in NumPy give what Keras's own fit gives, alone as in stacks."""
+"""The native engine gives what Keras's own fit gives, with any number of threads and on any processor."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from test_equals_keras import BATCH_SIZE, N_ROWS, OPTIMIZERS, build, make_data, train_both_ways
 
-from skneural._engine import Data, Network, Settings, _numpy_form, fit
-from skneural._engine._alone import train_alone
+from skneural._engine import Data, Network, Settings, _native_form, _native_run, fit
 from skneural._engine._compiled_fit import make_job
-from skneural._engine._dropout import uniform_numbers
-from skneural._engine._lane import Lane
-from skneural._engine._numpy_layers import uniform_numbers as uniform_numbers_in_numpy
 from skneural._engine._template import Template
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = [
-    pytest.mark.in_numpy,
+    pytest.mark.native,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
 ]
 
@@ -72,14 +67,14 @@ def data_of(loss, weighted=False):
 
 @pytest.mark.parametrize("optimizer", KNOWN_OPTIMIZERS)
 def test_optimizer(optimizer):
-    train_both_ways(lambda: model_of(optimizer=optimizer), data_of("sparse"), way="numpy")
+    train_both_ways(lambda: model_of(optimizer=optimizer), data_of("sparse"), way="native")
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_only_known_optimizers_run_in_numpy(optimizer):
+def test_only_known_optimizers_run_in_the_native_engine(optimizer):
     settings = Settings(epochs=1, batch_size=BATCH_SIZE, seed=0)
     result = fit(Network.from_model(model_of(optimizer=optimizer)), data_of("sparse"), None, settings)
-    assert result.way == ("numpy" if optimizer in KNOWN_OPTIMIZERS else "compiled")
+    assert result.way == ("native" if optimizer in KNOWN_OPTIMIZERS else "compiled")
 
 
 @pytest.mark.parametrize("optimizer", KNOWN_OPTIMIZERS)
@@ -97,35 +92,27 @@ def test_a_known_optimizer_begins_as_kerass_own(optimizer):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_and_metrics(loss):
     data = data_of(loss)
-    train_both_ways(lambda: model_of(loss=loss), data, way="numpy", validation=data)
+    train_both_ways(lambda: model_of(loss=loss), data, way="native", validation=data)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_sample_weights(loss):
     data = data_of(loss, weighted=True)
-    train_both_ways(lambda: model_of(loss=loss), data, way="numpy", validation=data)
-    train_both_ways(lambda: model_of(loss=loss, weighted=True), data, way="numpy", validation=data)
+    train_both_ways(lambda: model_of(loss=loss), data, way="native", validation=data)
+    train_both_ways(lambda: model_of(loss=loss, weighted=True), data, way="native", validation=data)
 
 
 def test_class_numbers_may_be_floats():
     data = make_data("sparse")
     data = Data(data.X, data.y.astype(np.float32))
-    train_both_ways(model_of, data, way="numpy", validation=data)
+    train_both_ways(model_of, data, way="native", validation=data)
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_layers(stack):
     data = data_of("sparse")
-    train_both_ways(lambda: model_of(stack=stack), data, way="numpy", validation=data)
-    train_both_ways(lambda: model_of(stack=stack, loss="two numbers"), data_of("two numbers"), way="numpy")
-
-
-def test_masks_are_those_of_the_programs():
-    keys = np.array([[7, 0], [2**32 - 1, 41], [123456789, 2**31]], np.uint32)
-    ours = uniform_numbers_in_numpy(keys, 3, 500)
-    for key, numbers in zip(keys, ours, strict=True):
-        np.testing.assert_array_equal(numbers, uniform_numbers(tf.constant(key), 3, [500]).numpy())
-    assert len(np.unique(ours)) > 1490
+    train_both_ways(lambda: model_of(stack=stack), data, way="native", validation=data)
+    train_both_ways(lambda: model_of(stack=stack, loss="two numbers"), data_of("two numbers"), way="native")
 
 
 def model_with_dropout(rate=0.3, l2=0.01, learning_rate=0.01, seed=0):
@@ -140,71 +127,13 @@ def test_dropout_drops_what_programs_drop(monkeypatch):
     data, settings = make_data("sparse"), Settings(epochs=3, batch_size=BATCH_SIZE, seed=5)
     networks = [Network.from_model(model_with_dropout()) for _ in range(2)]
     results = [fit(networks[0], data, data, settings)]
-    monkeypatch.setattr(_numpy_form, "MAX_SECONDS", 0.0)
+    monkeypatch.setattr(_native_form, "_native", None)
     results.append(fit(networks[1], data, data, settings))
-    assert [result.way for result in results] == ["numpy", "compiled"]
+    assert [result.way for result in results] == ["native", "compiled"]
     for name, values in results[1].history.items():
         np.testing.assert_allclose(results[0].history[name], values, rtol=1e-5, err_msg=name)
     for one, other in zip(*(network.get_weights() for network in networks), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
-
-
-def regressor(rate=0.3, l2=0.01, learning_rate=0.01, seed=0):
-    keras.utils.set_random_seed(seed)
-    layers = [L.Dense(9, "relu", kernel_regularizer=keras.regularizers.L2(l2)), L.Dropout(rate)]
-    model = keras.Sequential([L.Input((8,)), *layers, L.Dense(2)])
-    model.compile(keras.optimizers.SGD(learning_rate), "mse", metrics=["mae"], weighted_metrics=["mse"])
-    return model
-
-
-def jobs_of_many(n_rows, make, data):
-    """Runs that differ in all that may differ inside a stack."""
-    jobs = []
-    for index, n in enumerate(n_rows):
-        rows = Data(data.X[:n], data.y[:n], data.sample_weight[:n])
-        model = make(0.1 + 0.1 * index, 10.0**-index, 0.003 * (index + 1), index)
-        settings = Settings(epochs=2 + index, batch_size=5, seed=index)
-        jobs.append(
-            make_job(Network.from_model(model), rows, Data(data.X[n - 15 : n + 5], data.y[n - 15 : n + 5]), settings)
-        )
-    return jobs
-
-
-@pytest.mark.parametrize(("make", "loss"), [(model_with_dropout, "sparse"), (regressor, "mae")])
-def test_a_stack_gives_what_its_networks_give_alone_bit_for_bit(make, loss):
-    n_rows = [64, 50, 33, 20]  # 13, 10, 7 and 4 batches
-    data = make_data(loss, weighted=True)
-    alone = jobs_of_many(n_rows, make, data)
-    for job in alone:
-        train_alone(job)
-    together = jobs_of_many(n_rows, make, data)
-    lane, waiting = Lane(together[0], 3, is_ragged=True), list(together)
-    while waiting or lane.jobs:
-        lane.fill(lambda: waiting.pop(0) if waiting else None)
-        for job in lane.run_epoch():
-            assert job.error is None
-    for one, other in zip(alone, together, strict=True):
-        assert one.training.shape.runner == other.training.shape.runner == "numpy"
-        assert one.judge.history == other.judge.history
-        assert len(one.judge.history["val_loss"]) == one.settings.epochs
-        for kind in ("variables", "optimizer"):
-            for value, stacked in zip(getattr(one.state, kind), getattr(other.state, kind), strict=True):
-                np.testing.assert_array_equal(value, stacked)
-
-
-def test_what_a_network_becomes_behind_its_last_batch_is_not_looked_at():
-    """Its weights are so large after one step that the loss of any other batch would be infinite."""
-    data = make_data("sparse")
-    jobs = []
-    for n in (16, 64):
-        model = model_of()
-        model.compile(keras.optimizers.SGD(1e22 if n == 16 else 0.1), "sparse_categorical_crossentropy")
-        rows = Data(data.X[:n], data.y[:n])
-        jobs.append(make_job(Network.from_model(model), rows, None, Settings(epochs=1, batch_size=16, seed=0)))
-    lane, waiting = Lane(jobs[0], 2, is_ragged=True), list(jobs)
-    lane.fill(lambda: waiting.pop(0))
-    assert lane.run_epoch() == jobs
-    assert [job.error for job in jobs] == [None, None]
 
 
 def way_of(model, data=None, validation=None, **settings):
@@ -213,28 +142,9 @@ def way_of(model, data=None, validation=None, **settings):
     return make_job(Network.from_model(model), data, validation, settings).training.shape.runner
 
 
-def test_long_runs_and_wide_layers_are_for_programs():
-    assert way_of(model_of()) == "numpy"
-    # 5 batches an epoch, some 60 us each.
-    assert way_of(model_of(), epochs=100) == "numpy"
-    assert way_of(model_of(), epochs=1000) == "xla"
-    wide = keras.Sequential([L.Input((8,)), L.Dense(2000, "relu"), L.Dense(3, "softmax")])
-    wide.compile("adam", "sparse_categorical_crossentropy")
-    assert way_of(wide) == "numpy"
-    assert way_of(wide, batch_size=64) == "xla"
-    data = make_data("sparse")
-    assert way_of(wide, data, validation=data, validation_batch_size=64) == "xla"
-
-
-def test_many_rows_are_for_programs():
-    many = Data(np.zeros((30_000, 8), np.float32), np.zeros(30_000, np.int32))
-    assert way_of(model_of(), many, batch_size=512) == "xla"
-    assert way_of(model_of(), validation=many, validation_batch_size=512) == "xla"
-
-
 def test_targets_of_validation_of_another_shape_are_for_programs():
     data = make_data("mse")
-    assert way_of(model_of(loss="mse"), data, validation=Data(data.X, data.y)) == "numpy"
+    assert way_of(model_of(loss="mse"), data, validation=Data(data.X, data.y)) == "native"
     assert way_of(model_of(loss="mse"), data, validation=Data(data.X, data.y[:, None])) == "xla"
 
 

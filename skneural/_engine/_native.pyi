@@ -1,0 +1,26 @@
+from typing import Any
+
+def run(
+    n_inputs: int,
+    n_outputs: int,
+    n_parts: int,
+    parts: Any,
+    part_rates: Any,
+    penalties: Any,
+    loss: int,
+    n_metrics: int,
+    metrics: Any,
+    optimizer: tuple[Any, ...],
+    values: Any,
+    first: Any,
+    second: Any,
+    n_epochs: int,
+    rates: Any,
+    keys: Any,
+    training: tuple[Any, ...] | None,
+    validation: tuple[Any, ...] | None,
+    results: Any,
+    recorded: Any,
+    n_threads: int,
+    /,
+) -> None: ...

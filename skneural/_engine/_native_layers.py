@@ -1,0 +1,96 @@
+"""Which models consist of plain dense layers, in the terms of the native engine, ``native/course.h``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+
+from ._dense_forward import is_plain_dense
+
+# The numbers of activations in the native engine. A softmax can only be the output's.
+SOFTMAX = 5
+ACTIVATIONS = {
+    keras.activations.linear: 0,
+    keras.activations.relu: 1,
+    keras.activations.sigmoid: 2,
+    keras.activations.tanh: 3,
+    keras.activations.softplus: 4,
+    keras.activations.softmax: SOFTMAX,
+}
+
+
+@dataclass(frozen=True)
+class Product:
+    """A dense layer before its activation: how many outputs, and where kernel and bias stand among the weights."""
+
+    n_outputs: int
+    kernel: int
+    bias: int | None
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation, by its number."""
+
+    function: int
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """A dropout layer: its place among the layers that drop, which is that of its rate among the numbers too."""
+
+    index: int
+
+
+Part = Product | Activation | Dropout
+_LINEAR = Activation(ACTIVATIONS[keras.activations.linear])
+
+
+def parts_of(model: keras.Model, dropout_layers: Sequence[keras.layers.Layer]) -> list[Part] | None:
+    """Take a model of plain dense layers apart, the last part its output's activation; None for any other model."""
+    if type(model) is not keras.Sequential or len(model.inputs[0].shape) != 2:
+        return None
+    place_of = {id(weight): place for place, weight in enumerate(model.trainable_variables)}
+    parts: list[Part] = []
+    for layer in model.layers:
+        found = _parts_of_layer(layer, place_of, dropout_layers)
+        if found is None:
+            return None
+        parts += [part for part in found if part != _LINEAR]
+    if parts and isinstance(parts[-1], Product):
+        parts.append(_LINEAR)
+    return parts if _is_known(parts, len(place_of)) else None
+
+
+def _is_known(parts: Sequence[Part], n_weights: int) -> bool:
+    """Tell whether parts are all of a model, in an order in which nothing overwrites what a gradient needs."""
+    kinds = [type(part) for part in parts]
+    is_complete = kinds[-2:] == [Product, Activation] and Activation not in kinds[: kinds.index(Product)]
+    weights = [place for part in parts if isinstance(part, Product) for place in (part.kernel, part.bias)]
+    return (
+        is_complete
+        and sorted(place for place in weights if place is not None) == list(range(n_weights))
+        and (Activation, Activation) not in itertools.pairwise(kinds)
+        and Activation(SOFTMAX) not in parts[:-1]
+    )
+
+
+def _parts_of_layer(
+    layer: keras.layers.Layer, place_of: dict[int, int], dropout_layers: Sequence[keras.layers.Layer]
+) -> list[Part] | None:
+    is_plain = layer.compute_dtype == layer.variable_dtype == "float32" and layer.activity_regularizer is None
+    if not is_plain or any(weight.constraint is not None for weight in layer.weights):
+        return None
+    if is_plain_dense(layer):
+        if not layer.trainable or layer.activation not in ACTIVATIONS:
+            return None
+        bias = place_of[id(layer.bias)] if layer.use_bias else None
+        return [Product(layer.units, place_of[id(layer.kernel)], bias), Activation(ACTIVATIONS[layer.activation])]
+    if type(layer) is keras.layers.Activation and layer.activation in ACTIVATIONS:
+        return [Activation(ACTIVATIONS[layer.activation])]
+    if type(layer) is keras.layers.Dropout and layer.noise_shape is None:
+        return [Dropout(dropout_layers.index(layer))] if layer.rate > 0 else []
+    return None

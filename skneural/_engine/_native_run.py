@@ -1,0 +1,199 @@
+"""Passes and training runs of dense networks by machine code, called like programs, with nothing to trace or compile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._epoch_programs import Inputs, PassShape
+from ._kept import LeastRecentlyUsed
+from ._native_form import NativeForm, native_form
+from ._native_losses import SPARSE_CROSS_ENTROPY
+from ._network import State
+from ._run_programs import MAX_RUN_PROGRAMS, RunShape
+from ._template import Template
+from ._threads import threads_for
+
+try:
+    from . import _native
+except ImportError:
+    _native = None  # type: ignore[assignment]
+
+_TRAINING, _VALIDATION = range(2)
+
+
+class NativePass:
+    """One pass over rows that are all there, called like the program of ``pass_program``."""
+
+    def __init__(self, template: Template, shape: PassShape) -> None:
+        self._template = template
+        self._shape = shape
+
+    def __call__(self, inputs: Inputs) -> dict[str, Any]:
+        """Give the new state, and loss and metrics by name."""
+        call = _Call(self._template, inputs, n_epochs=1)
+        table = _table(inputs, self._shape, inputs.get("order"), call.y_dtype)
+        if self._shape.is_training:
+            rate = inputs["optimizer"][self._template.learning_rate_index]
+            call.run(np.reshape(rate, 1), inputs["dropout_key"], table, None)
+        else:
+            call.run(np.zeros(1, np.float32), np.zeros(2, np.uint32), None, table)
+        sums = call.sums[0, _TRAINING if self._shape.is_training else _VALIDATION]
+        metrics = [before + value for before, value in zip(inputs["metrics"], sums.astype(np.float32), strict=True)]
+        return {
+            "variables": call.variables(),
+            "optimizer": call.optimizer(int(inputs["last"]) if self._shape.is_training else 0),
+            "metrics": metrics,
+            "results": call.results(np.array(metrics)),
+        }
+
+
+class NativeRun:
+    """Several epochs over rows that are all there, called like the program of ``run_program``."""
+
+    def __init__(self, template: Template, shape: RunShape) -> None:
+        self._template = template
+        self._shape = shape
+
+    def compile(self, inputs: Inputs) -> None:
+        """Do nothing: it is machine code already."""
+
+    def __call__(self, inputs: Inputs) -> dict[str, Any]:
+        """Give the new state and, with a first axis of epochs, results and weights."""
+        n_epochs = int(inputs["n_epochs"])
+        shape = self._shape
+        is_judged = shape.validation is not None
+        call = _Call(self._template, inputs, n_epochs, is_recording=is_judged)
+        training = inputs["training"]
+        judged = None
+        if shape.validation is not None:
+            judged = _table(inputs["validation"], shape.validation, inputs["validation"]["order"], call.y_dtype)
+        table = _table(training, shape.training, training["order"][:n_epochs], call.y_dtype)
+        call.run(inputs["learning_rates"], inputs["dropout_keys"], table, judged)
+        places = {"training": _TRAINING} | ({"validation": _VALIDATION} if is_judged else {})
+        outputs = {
+            "variables": call.variables(),
+            "optimizer": call.optimizer(n_epochs * int(training["last"])),
+            "results": {name: call.results(call.sums[:, place].T) for name, place in places.items()},
+        }
+        return outputs | ({"weights": call.recorded()} if is_judged else {})
+
+
+_runs: LeastRecentlyUsed[NativeRun] = LeastRecentlyUsed(MAX_RUN_PROGRAMS)
+
+
+def native_run(template: Template, shape: RunShape) -> NativeRun:
+    """Give the kept run, so that what is known of it is known the next time."""
+    return _runs.get((template, shape), lambda: NativeRun(template, shape))
+
+
+def _table(rows: Inputs, shape: PassShape, order: NDArray[np.int32] | None, y_dtype: type) -> tuple[Any, ...]:
+    """Give rows as the native engine takes them: X, whether it is float64, y, weights, order, counts."""
+    n_rows = int(rows["n_rows"])
+    if order is not None:
+        order = np.ascontiguousarray(order[..., :n_rows])
+    X, y = rows["X"], rows["y"][:n_rows].astype(y_dtype, copy=False)
+    return X, X.dtype == np.float64, y, rows.get("sample_weight"), order, n_rows, shape.batch_size
+
+
+class _Call:
+    """The arrays of one call of the native engine."""
+
+    def __init__(self, template: Template, inputs: Inputs, n_epochs: int, *, is_recording: bool = False) -> None:
+        form = native_form(template)
+        assert form is not None
+        self._form: NativeForm = form
+        self._given = State(inputs["variables"], inputs["optimizer"])
+        self._numbers: NDArray[np.float32] = inputs["numbers"]
+        self._places = [template.trainable_indices[place] for place in form.weights]
+        self._values = _flat([inputs["variables"][place] for place in self._places])
+        self._first = self._moments(form.optimizer.first)
+        self._second = self._moments(form.optimizer.second)
+        self._recorded = np.empty((n_epochs, len(self._values)), np.float32) if is_recording else None
+        self._n_epochs = n_epochs
+        self.y_dtype = np.int32 if form.loss == SPARSE_CROSS_ENTROPY else np.float32
+        # For loss and metrics, the weighted sum and the sum of the weights, for each epoch and pass.
+        self.sums = np.zeros((n_epochs, 2, 2 * len(form.names)))
+
+    def _moments(self, place: slice | None) -> NDArray[np.float32] | None:
+        if place is None:
+            return None
+        moments = self._given.optimizer[place]
+        return _flat([moments[weight] for weight in self._form.weights])
+
+    def run(
+        self,
+        learning_rates: NDArray[np.float32],
+        dropout_keys: NDArray[np.uint32],
+        training: tuple[Any, ...] | None,
+        validation: tuple[Any, ...] | None,
+    ) -> None:
+        """Train, judge, or both after each other in each epoch."""
+        form, numbers = self._form, self._numbers
+        rates = np.zeros(len(form.parts), np.float32)
+        for part, number in form.drops:
+            rates[part] = numbers[number]
+        penalties = np.zeros((int((form.parts[:, 0] == 0).sum()), 4), np.float32)
+        for entry, number in form.penalties:
+            penalties[entry] = numbers[number]
+        decay = 0.0 if form.weight_decay is None else float(numbers[form.weight_decay])
+        optimizer = (form.optimizer.kind, *form.optimizer.settings, decay, int(self._given.optimizer[0]))
+        n_inputs = (training or validation or ())[0].shape[1]
+        size = max(table[-1] for table in (training, validation) if table is not None)
+        with threads_for(form.n_products * size) as n_threads:
+            _native.run(
+                *(n_inputs, form.n_outputs, len(form.parts), form.parts, rates, penalties, form.loss),
+                *(len(form.metrics), form.metrics, optimizer, self._values, self._first, self._second),
+                *(self._n_epochs, learning_rates, dropout_keys, training, validation),
+                *(self.sums, self._recorded, n_threads),
+            )
+
+    def variables(self) -> list[NDArray[Any]]:
+        """Give the values of all variables after the call."""
+        return self._with_weights(self._values)
+
+    def _with_weights(self, values: NDArray[np.float32]) -> list[NDArray[Any]]:
+        variables = list(self._given.variables)
+        for place, array in zip(self._places, _parts(values, [variables[p] for p in self._places]), strict=True):
+            variables[place] = array
+        return variables
+
+    def recorded(self) -> list[NDArray[Any]]:
+        """Give the values of all variables after each epoch."""
+        assert self._recorded is not None
+        epochs = [self._with_weights(values) for values in self._recorded]
+        return [np.stack(values) for values in zip(*epochs, strict=True)]
+
+    def optimizer(self, n_steps: int) -> list[NDArray[Any]]:
+        """Give the optimizer's values after so many steps."""
+        values = list(self._given.optimizer)
+        values[0] = values[0] + values[0].dtype.type(n_steps)
+        form = self._form.optimizer
+        for place, flat in ((form.first, self._first), (form.second, self._second)):
+            if place is not None and flat is not None:
+                moments = values[place]
+                parts = _parts(flat, [moments[weight] for weight in self._form.weights])
+                for weight, array in zip(self._form.weights, parts, strict=True):
+                    moments[weight] = array
+                values[place] = moments
+        return values
+
+    def results(self, sums: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Give loss and metrics by name from sums of shape (2 * n_names, ...); zero where nothing was counted."""
+        totals, counts = sums[::2], sums[1::2]
+        quotients = np.divide(totals, counts, out=np.zeros_like(totals), where=counts != 0).astype(np.float32)
+        return dict(zip(self._form.names, quotients, strict=True))
+
+
+def _flat(arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """Copy arrays into one."""
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+def _parts(flat: NDArray[np.float32], like: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
+    """Take an array apart into views of these shapes."""
+    ends = np.cumsum([array.size for array in like])
+    return [part.reshape(array.shape) for part, array in zip(np.split(flat, ends[:-1]), like, strict=True)]
