@@ -247,7 +247,7 @@ _NOT_ACTIVATIONS = ("get", "serialize", "deserialize")
 
 def _check_arguments(owner: str, parameter: str, target: type, arguments: Mapping[str, Any]) -> None:
     """Raise unless the class takes each of the routed arguments."""
-    accepted = [name for name in inspect.signature(target).parameters if name != "kwargs"]
+    accepted = _accepted(target)
     for name in arguments:
         if name.split("__")[0] not in accepted:
             nearest = difflib.get_close_matches(name, accepted, n=1, cutoff=0.5)
@@ -256,6 +256,11 @@ def _check_arguments(owner: str, parameter: str, target: type, arguments: Mappin
                 f"The parameter '{parameter}__{name}' of {owner} does not fit: {target.__name__} takes "
                 f"{', '.join(accepted)}.{hint}"
             )
+
+
+@functools.cache
+def _accepted(target: type) -> tuple[str, ...]:
+    return tuple(name for name in inspect.signature(target).parameters if name != "kwargs")
 
 
 def _routed(parameter: str, arguments: Iterable[str]) -> str:

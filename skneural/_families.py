@@ -161,10 +161,10 @@ class FamilyEstimator(NeuralEstimator):
                 f"{owner} has no model function that could take {model_parameters[0]!r}. "
                 "Its own parameters describe the network; for a model function use KerasClassifier or KerasRegressor."
             )
-        defaults = inspect.signature(type(self)).parameters
         for flat, routed in _SAME_MEANING:
-            if routed not in vars(self) or flat not in defaults:
+            if routed not in vars(self) or not hasattr(self, flat):
                 continue
+            defaults = inspect.signature(type(self)).parameters
             given, value = getattr(self, flat), getattr(self, routed)
             if routed.startswith("compile__") or (given != defaults[flat].default and given != value):
                 raise ValueError(

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ._compiled_fit import CannotCompileError, Job, as_number
-from ._meeting import MeetingCancelledError, set_aside
+from ._meeting import MeetingCancelledError
 from ._native_run import NativeRun, native_run
 from ._network import State
 from ._program import Program
@@ -35,11 +35,9 @@ def train_alone(job: Job) -> Result:
     """
     if job.should_stop():
         raise MeetingCancelledError
-    is_many = not job.is_watched and job.is_resident
-    course = _ManyEpochs(job) if is_many else _PassByPass(job)
+    course = _course_of(job)
     try:
-        with set_aside(job.n_bytes):
-            course.compile()
+        course.compile()
     except Exception as error:
         raise CannotCompileError.from_error(error) from error
     try:
@@ -53,6 +51,12 @@ def train_alone(job: Job) -> Result:
             raise
         return job.result(interrupted=True)
     return job.result()
+
+
+def _course_of(job: Job) -> _PassByPass | _ManyEpochs:
+    if job.is_watched or not job.is_resident:
+        return _PassByPass(job)
+    return _NativeEpochs(job) if job.training.shape.runner == "native" else _ManyEpochs(job)
 
 
 class _PassByPass:
@@ -92,11 +96,9 @@ class _ManyEpochs:
         return RunShape(job.training.shape, None if judged is None else judged.shape, room)
 
     @property
-    def _program(self) -> Program | NativeRun:
+    def _program(self) -> Program:
         """The kept program; a model that turns out to mix the rows of a batch gets one without padded batches."""
         template = self._job.training.template
-        if self._job.training.shape.runner == "native":
-            return native_run(template, self._shape)
         try:
             return run_program(template, self._shape)
         except RowsMeetError:
@@ -107,16 +109,16 @@ class _ManyEpochs:
 
     def compile(self) -> None:
         """Compile the program by a call that runs no epoch."""
-        program = self._program
-        program.compile(self._inputs(1) | {"n_epochs": np.int32(0)})
+        inputs = self._inputs(range(self._job.epoch, self._job.epoch + 1))
+        self._program.compile(inputs | {"n_epochs": np.int32(0)})
 
     def go_on(self) -> None:
         """Train for some epochs, never beyond the first in which early stopping could stop."""
         job = self._job
-        program = self._program
+        program: Program | NativeRun = self._program
         n_epochs = min(self._n_epochs_a_call(program), job.n_epochs_left, job.judge.n_epochs_before_stop)
         started = time.perf_counter()
-        outputs = program(self._inputs(n_epochs))
+        outputs = program(self._inputs(range(job.epoch, job.epoch + n_epochs)))
         n_batches = n_epochs * job.training.rows.n_batches
         _seconds_per_batch[program] = max(time.perf_counter() - started, 1e-6) / n_batches
         state = State(outputs["variables"], outputs["optimizer"])
@@ -137,9 +139,8 @@ class _ManyEpochs:
         n_epochs = _SECONDS_PER_CALL / (seconds * self._job.training.rows.n_batches)
         return int(np.clip(n_epochs, 1, self._shape.n_epochs))
 
-    def _inputs(self, n_epochs: int) -> dict[str, Any]:
+    def _inputs(self, epochs: range) -> dict[str, Any]:
         job, room = self._job, self._shape.n_epochs
-        epochs = range(job.epoch, job.epoch + n_epochs)
         visits = [job.visit_in(epoch) for epoch in epochs]
         rows = job.training.rows
         inputs: dict[str, Any] = {
@@ -147,7 +148,7 @@ class _ManyEpochs:
             "optimizer": job.state.optimizer,
             "metrics": job.training.template.metric_values,
             "numbers": job.training.numbers,
-            "n_epochs": np.int32(n_epochs),
+            "n_epochs": np.int32(len(epochs)),
             "dropout_keys": padded_epochs([(seed, 0) for _, seed in visits], room, np.uint32),
             "learning_rates": padded_epochs([job.learning_rate_in(epoch) for epoch in epochs], room, np.float32),
             "training": job.training.row_inputs()
@@ -156,4 +157,34 @@ class _ManyEpochs:
         if job.validation is not None:
             judged = job.validation.rows
             inputs["validation"] = job.validation.row_inputs() | {"order": judged.padded(np.arange(judged.n_rows))}
+        return inputs
+
+
+class _NativeEpochs(_ManyEpochs):
+    """The same in the native engine, whose arrays need no room for more rows and epochs than there are."""
+
+    @property
+    def _program(self) -> NativeRun:  # type: ignore[override]
+        return native_run(self._job.training.template, self._shape)
+
+    def compile(self) -> None:
+        """Do nothing: it is machine code already."""
+
+    def _inputs(self, epochs: range) -> dict[str, Any]:
+        job = self._job
+        keys = np.zeros((len(epochs), 2), np.uint32)
+        if self._program.has_dropout:
+            keys[:, 0] = [job.dropout_seed_in(epoch) for epoch in epochs]
+        inputs: dict[str, Any] = {
+            "variables": job.state.variables,
+            "optimizer": job.state.optimizer,
+            "numbers": job.training.numbers,
+            "n_epochs": len(epochs),
+            "dropout_keys": keys,
+            "learning_rates": np.array([job.learning_rate_in(epoch) for epoch in epochs], np.float32),
+            "training": job.training.row_inputs()
+            | {"order": np.array([job.order_in(epoch) for epoch in epochs], np.int32)},
+        }
+        if job.validation is not None:
+            inputs["validation"] = job.validation.row_inputs()
         return inputs

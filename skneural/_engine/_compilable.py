@@ -20,11 +20,6 @@ _BATCH_HOOKS = (
 )
 
 
-def why_not_compiled(model: keras.Model, settings: Settings) -> str | None:
-    """Tell in a sentence's part what keeps a training run from being compiled, None when nothing is known to."""
-    return why_not_settings(settings) or why_not_model(model)
-
-
 def why_not_settings(settings: Settings) -> str | None:
     """Tell what in the settings only Keras's own loop can do."""
     if settings.keras_fit_arguments:

@@ -14,9 +14,9 @@ from ._epoch_programs import PassShape, Runner, pass_program
 from ._epochs import EpochJudge
 from ._feeding import Rows, bucket
 from ._ledger import Ledger
-from ._network import Network, State
 from ._native_form import has_native_run
 from ._native_run import NativePass
+from ._network import Network, State
 from ._products import suits_xla
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -186,9 +186,15 @@ class Job:
 
     def visit_in(self, epoch: int) -> tuple[NDArray[np.intp], int]:
         """Give the order in which an epoch visits the rows, and the seed of its dropout masks."""
-        settings = self.settings
-        order = epoch_order(self.training.rows.n_rows, settings.seed, epoch, settings.shuffle)
-        return order, _dropout_seed(settings.seed, epoch)
+        return self.order_in(epoch), self.dropout_seed_in(epoch)
+
+    def order_in(self, epoch: int) -> NDArray[np.intp]:
+        """Give the order in which an epoch visits the rows."""
+        return epoch_order(self.training.rows.n_rows, self.settings.seed, epoch, self.settings.shuffle)
+
+    def dropout_seed_in(self, epoch: int) -> int:
+        """Derive the seed of an epoch's dropout masks, in [0, 2**32)."""
+        return int(np.random.SeedSequence([self.settings.seed, epoch]).generate_state(1)[0])
 
     def _set_learning_rate(self, rate: Any) -> None:
         assert self.learning_rate_index is not None
@@ -314,11 +320,6 @@ def _validation_batch(template: Template, given: int, n_rows: int, runner: Runne
     while runner == "xla" and size > given and not suits_xla(template.model, size):
         size //= 2
     return max(given, size)
-
-
-def _dropout_seed(seed: int, epoch: int) -> int:
-    """Derive the seed of one epoch's dropout masks, in [0, 2**32)."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def as_number(value: Any) -> Any:

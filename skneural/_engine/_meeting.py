@@ -58,37 +58,36 @@ def current_task() -> Task | None:
     return task
 
 
-@contextmanager
-def set_aside(n_bytes: int) -> Iterator[None]:
-    """Let another task of this thread's meeting compute while this one waits, if memory allows for what it holds."""
-    task = current_task()
-    if task is None:
-        yield
-        return
-    with task.meeting.slot_lent(task, n_bytes):
-        yield
-
-
 class _Slots:
     """As many slots as tasks may compute at once. Who comes back for one goes first, since it holds memory already."""
 
     def __init__(self, n_slots: int) -> None:
         self._n_free = n_slots
         self._n_coming_back = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._may_come_back = threading.Condition(self._lock)
+        self._may_begin = threading.Condition(self._lock)
 
     def acquire(self, *, is_new: bool = False) -> None:
-        with self._changed:
-            self._n_coming_back += not is_new
-            self._changed.wait_for(lambda: self._n_free > 0 and not (is_new and self._n_coming_back))
-            self._n_coming_back -= not is_new
+        with self._lock:
+            if is_new:
+                self._may_begin.wait_for(lambda: self._n_free > 0 and not self._n_coming_back)
+            else:
+                self._n_coming_back += 1
+                self._may_come_back.wait_for(lambda: self._n_free > 0)
+                self._n_coming_back -= 1
             self._n_free -= 1
-            self._changed.notify_all()
+            self._wake_next()
 
     def release(self) -> None:
-        with self._changed:
+        with self._lock:
             self._n_free += 1
-            self._changed.notify_all()
+            self._wake_next()
+
+    def _wake_next(self) -> None:
+        """Wake one of those that wait: to wake them all takes each of them a turn at Python's lock."""
+        if self._n_free > 0:
+            (self._may_come_back if self._n_coming_back else self._may_begin).notify()
 
 
 class Meeting:
@@ -99,16 +98,21 @@ class Meeting:
     does a task wait? If so, the first of those that wait is woken to lead, so there is no state in which all wait for
     each other. A task that is neither waiting nor away is computing and will change state by itself; one that is away
     waits only for tasks it has started, which are active, waiting or away in turn, and the innermost of them are not
-    away. The processor slots below are held by active tasks only, and given back before anything is waited for, but
-    where what waits already holds ``max_bytes`` and other items are in training, which needs no slot. When that ends, a
-    task that has kept its slot is reason enough to wake the next leader.
+    away. The slots below are held by active tasks only, and given back before anything is waited for, but where what
+    waits already holds ``max_bytes`` and other items are in training, which needs no slot. When that ends, a task that
+    has kept its slot is reason enough to wake the next leader. Who has a turn to train waits for nothing, and gives it
+    back before it asks for a slot again.
+
+    Tasks compute one at a time, as they would without a meeting, since threads that take turns at Python's lock hinder
+    each other. Training does without that lock: as many tasks have a turn at it as there are processors, and one
+    more, since who has trained waits for the lock before it gives its turn back.
     """
 
     def __init__(
         self,
         train: Train,
         n_models: int = 64,
-        n_slots: int | None = None,
+        n_slots: int = 1,
         max_bytes: int = sys.maxsize,
         ledger: Ledger | None = None,
     ) -> None:
@@ -122,8 +126,8 @@ class Meeting:
         self._waiting: list[Task] = []
         self._is_leading = False
         self._n_bytes_lent = 0
-        # As many tasks compute at once as there are processors, however many threads there are.
-        self._slots = _Slots(n_slots or os.cpu_count() or 1)
+        self._slots = _Slots(n_slots)
+        self._turns_to_train = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
 
     # --- tasks --------------------------------------------------------------------------------------------------
 
@@ -146,8 +150,16 @@ class Meeting:
             self._leave()
 
     @contextmanager
-    def slot_lent(self, task: Task, n_bytes: int) -> Iterator[None]:
-        """Give a task's processor slot to another as long as the block runs, unless too much memory waits already."""
+    def turn_to_train(self, n_bytes: int) -> Iterator[None]:
+        """Let a task train by itself in the block, while another computes, unless too much memory waits already.
+
+        ``n_bytes`` is the memory that the task holds.
+        """
+        with self._slot_lent(n_bytes), self._turns_to_train:
+            yield
+
+    @contextmanager
+    def _slot_lent(self, n_bytes: int) -> Iterator[None]:
         with self._lock:
             is_lent = self._n_bytes_lent + self._n_bytes_waiting() + n_bytes <= self.max_bytes
             self._n_bytes_lent += n_bytes if is_lent else 0

@@ -1,4 +1,4 @@
-"""Passes and training runs of dense networks by machine code, called like programs, with nothing to trace or compile."""
+"""Passes and training runs of dense networks in the native engine, called like programs, with nothing to compile."""
 
 from __future__ import annotations
 
@@ -52,26 +52,30 @@ class NativePass:
 
 
 class NativeRun:
-    """Several epochs over rows that are all there, called like the program of ``run_program``."""
+    """Several epochs over rows that are all there, called like the program of ``run_program``.
+
+    There is an order of the training rows for each of ``n_epochs``, and none of the rows for validation.
+    """
 
     def __init__(self, template: Template, shape: RunShape) -> None:
         self._template = template
         self._shape = shape
 
-    def compile(self, inputs: Inputs) -> None:
-        """Do nothing: it is machine code already."""
+        form = native_form(template)
+        assert form is not None
+        self.has_dropout = bool(form.drops)
 
     def __call__(self, inputs: Inputs) -> dict[str, Any]:
         """Give the new state and, with a first axis of epochs, results and weights."""
-        n_epochs = int(inputs["n_epochs"])
+        n_epochs = inputs["n_epochs"]
         shape = self._shape
         is_judged = shape.validation is not None
         call = _Call(self._template, inputs, n_epochs, is_recording=is_judged)
         training = inputs["training"]
         judged = None
         if shape.validation is not None:
-            judged = _table(inputs["validation"], shape.validation, inputs["validation"]["order"], call.y_dtype)
-        table = _table(training, shape.training, training["order"][:n_epochs], call.y_dtype)
+            judged = _table(inputs["validation"], shape.validation, None, call.y_dtype)
+        table = _table(training, shape.training, training["order"], call.y_dtype)
         call.run(inputs["learning_rates"], inputs["dropout_keys"], table, judged)
         places = {"training": _TRAINING} | ({"validation": _VALIDATION} if is_judged else {})
         outputs = {
@@ -141,11 +145,10 @@ class _Call:
             penalties[entry] = numbers[number]
         decay = 0.0 if form.weight_decay is None else float(numbers[form.weight_decay])
         optimizer = (form.optimizer.kind, *form.optimizer.settings, decay, int(self._given.optimizer[0]))
-        n_inputs = (training or validation or ())[0].shape[1]
-        size = max(table[-1] for table in (training, validation) if table is not None)
-        with threads_for(form.n_products * size) as n_threads:
+        X, *_, batch_size = training or validation or ()
+        with threads_for(form.n_products * batch_size) as n_threads:
             _native.run(
-                *(n_inputs, form.n_outputs, len(form.parts), form.parts, rates, penalties, form.loss),
+                *(X.shape[1], form.n_outputs, len(form.parts), form.parts, rates, penalties, form.loss),
                 *(len(form.metrics), form.metrics, optimizer, self._values, self._first, self._second),
                 *(self._n_epochs, learning_rates, dropout_keys, training, validation),
                 *(self.sums, self._recorded, n_threads),

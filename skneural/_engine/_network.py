@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from skneural._compat import reduce_model, untouched_python_random
 
 from ._architecture import architecture_key, copy_of
+from ._compilable import why_not_model
 from ._numbers import apply_numbers, number_slots
 from ._program import TRACING
 from ._rows import target_dtype
@@ -123,6 +124,13 @@ class Network:
     def any_model(self) -> keras.Model:
         """A model of this architecture: the network's own where there is one, else the engine's."""
         return _template_of(self.blueprint).model if self._model is None and self.blueprint is not None else self.model
+
+    @property
+    def obstacle(self) -> str | None:
+        """What keeps the model from being compiled, None when nothing is known to."""
+        if self._model is None and self.blueprint is not None:
+            return _template_of(self.blueprint).obstacle
+        return why_not_model(self.model)
 
     def build_for(self, row_shape: tuple[int, ...]) -> None:
         """Build a model that has not seen any data yet."""

@@ -12,7 +12,6 @@ from scipy import sparse
 
 from skneural._compat import flatten_layers
 
-from ._compilable import why_not_model
 from ._dense_forward import DenseForward, dense_forward
 from ._kept import LeastRecentlyUsed
 from ._memory_maps import give_pages_back
@@ -101,7 +100,7 @@ def _forward_of(network: Network) -> _Forward:
     """Give the kept program of the network's architecture, or a function of its own where there can be none."""
     if network.forward is None:
         program = None
-        if why_not_model(network.any_model) is None:
+        if network.obstacle is None:
             program = _forwards.get(network.template_key, lambda: _shared_forward(network))
         network.forward = program or _ForwardFunction(network.model)
     forward: _Forward = network.forward

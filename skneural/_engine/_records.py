@@ -95,7 +95,8 @@ class Result:
     """What a training run leaves beside the network's new weights.
 
     ``best_epoch`` is the number of the epoch whose weights were kept, or None without early stopping.
-    ``way`` tells whether the native engine, a compiled program or Keras's ``fit`` trained, and ``why_keras`` why the last did.
+    ``way`` tells whether the native engine, a compiled program or Keras's ``fit`` trained, and ``why_keras`` why the
+    last did.
     """
 
     history: dict[str, list[float]]

@@ -27,12 +27,12 @@ from skneural._compat import (
     untouched_python_random,
 )
 
-from ._compilable import why_not_optimizer
+from ._compilable import why_not_model, why_not_optimizer
 from ._dropout import dropped, uniform_numbers
 from ._initial_weights import InitialWeights, first_values
 from ._kept import LeastRecentlyUsed
-from ._numbers import dropout_layers, number_slots, penalty_kinds
 from ._native_optimizers import LEARNING_RATE_INDEX, first_values_of_known
+from ._numbers import dropout_layers, number_slots, penalty_kinds
 from ._products import let_layers_use_products
 from ._row_wise import averages_rows, is_row_wise
 
@@ -98,6 +98,11 @@ class Template:
             self.average_indices = _indices(moving_averages(self.optimizer), self.optimizer.variables)
         if self.optimizer_values and isinstance(self._optimizer_config["learning_rate"], float):
             self.learning_rate_index = LEARNING_RATE_INDEX
+
+    @cached_property
+    def obstacle(self) -> str | None:
+        """What keeps the model from being compiled, None when nothing is known to."""
+        return why_not_model(self.model)
 
     @cached_property
     def optimizer(self) -> keras.optimizers.Optimizer:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ._alone import train_alone
-from ._compilable import why_not_model, why_not_settings
+from ._compilable import why_not_settings
 from ._compiled_fit import CannotCompileError, Job, make_job
 from ._keras_fit import fit_with_keras
 from ._meeting import MeetingCancelledError, current_task
@@ -32,7 +32,7 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
     """
     train, validation, settings = _split_off(train, validation, settings)
     network.build_for(train.X.shape[1:])
-    why_keras = why_not_settings(settings) or why_not_model(network.any_model)
+    why_keras = why_not_settings(settings) or network.obstacle
     if why_keras is None:
         try:
             return _train(make_job(network, train, validation, settings))
@@ -56,7 +56,8 @@ def _train(job: Job) -> Result:
             result: Result = task.train(job, job.n_bytes)
             return result
         job.should_stop = lambda: task.is_cancelled
-        return train_alone(job)
+        with meeting.turn_to_train(job.n_bytes):
+            return train_alone(job)
     finally:
         job.ledger.end(job.n_epochs_left)
 

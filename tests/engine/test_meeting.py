@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from skneural._engine._meeting import Meeting, MeetingCancelledError, current_task, set_aside
+from skneural._engine._meeting import Meeting, MeetingCancelledError, current_task
 
 TIMEOUT = 20.0
 
@@ -160,7 +160,7 @@ def test_a_slot_is_lent_while_memory_allows_for_it():
 
     def lender(n_bytes, name):
         def body():
-            with set_aside(n_bytes):
+            with meeting.turn_to_train(n_bytes):
                 time.sleep(0.2)
                 order.append(name)
 
@@ -188,7 +188,7 @@ def test_random_delays_failures_and_nesting_never_hang(seed, max_bytes):
             if fails:
                 raise ValueError(item)
             first = current_task().train(item, n_bytes=10)
-            with set_aside(n_bytes=10):
+            with meeting.turn_to_train(n_bytes=10):
                 time.sleep(delay / 2)
             return first, current_task().train(item + 1, n_bytes=20)
 

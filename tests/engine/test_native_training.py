@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_equals_keras import BATCH_SIZE, N_ROWS, OPTIMIZERS, build, make_data, train_both_ways
 
-from skneural._engine import Data, Network, Settings, _native_form, _native_run, fit
+from skneural._engine import Data, Network, Settings, _native_form, fit
 from skneural._engine._compiled_fit import make_job
 from skneural._engine._template import Template
 

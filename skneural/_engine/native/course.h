@@ -8,6 +8,7 @@
 
 enum { WIDTH = 16 };      /* columns of a panel of weights */
 enum { TILE = 6 };        /* rows of a tile of a product */
+enum { IN_CACHE = 4096 };   /* floats that stay in the cache while they are used: half of the smallest first level */
 enum { BLOCK = 24 };      /* rows that go through all layers at once: few enough to stay in the cache */
 enum { STRIP = 48 };      /* rows of a kernel whose gradients are computed, and used, at once: 8 tiles, 3 widths */
 

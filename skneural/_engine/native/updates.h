@@ -85,18 +85,23 @@ static void learn_strip(Course *course, const Part *part, size_t strip, size_t n
     size_t first = strip * STRIP, last = first + STRIP < weights->height ? first + STRIP : weights->height;
     float gradients[STRIP * WIDTH];
     Penalized kernel = {weights->l1[0], weights->l2[0], spread(0)}, bias = {weights->l1[1], weights->l2[1], spread(0)};
-    /* Each tile's inputs side by side: in the rows of the batch they lie pages apart. */
     const float *inputs = part->inputs.values + first;
-    for (size_t r = 0; r < n_batch; r++)
-        for (size_t t = 0; t < STRIP / TILE; t++)
-            memcpy(turned_inputs + (t * n_batch + r) * TILE, inputs + r * part->inputs.stride + t * TILE,
-                   TILE * sizeof(float));
+    size_t step = part->inputs.stride, tile_step = TILE;
+    if (n_batch * step > IN_CACHE) {
+        /* Each tile's inputs side by side: in the rows of the batch they lie pages apart. */
+        for (size_t r = 0; r < n_batch; r++)
+            for (size_t t = 0; t < STRIP / TILE; t++)
+                memcpy(turned_inputs + (t * n_batch + r) * TILE, inputs + r * step + t * TILE, TILE * sizeof(float));
+        inputs = turned_inputs;
+        step = TILE;
+        tile_step = TILE * n_batch;
+    }
     size_t n_kernel = (last < weights->n_inputs ? last : weights->n_inputs) - first;
     for (size_t p = 0; p < weights->n_panels; p++) {
-        for (size_t row = 0; row < last - first; row += TILE)
-            panel_product(last - first - row < TILE ? last - first - row : TILE, n_batch,
-                          turned_inputs + row * n_batch, 1, TILE, part->upstream.values + p * WIDTH,
-                          part->upstream.stride, gradients + row * WIDTH, WIDTH);
+        for (size_t row = 0, tile = 0; row < last - first; row += TILE, tile++)
+            panel_product(last - first - row < TILE ? last - first - row : TILE, n_batch, inputs + tile * tile_step, 1,
+                          step, part->upstream.values + p * WIDTH, part->upstream.stride, gradients + row * WIDTH,
+                          WIDTH);
         size_t at = weights->start + (p * weights->height + first) * WIDTH;
         update(course, at, n_kernel * WIDTH, gradients, &kernel);
         if (last > weights->n_inputs) update(course, at + n_kernel * WIDTH, WIDTH, gradients + n_kernel * WIDTH, &bias);
