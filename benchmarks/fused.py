@@ -181,7 +181,10 @@ def networks_of_the_rule() -> dict[str, tuple[Callable[..., Any], Any]]:
 
 def print_rule() -> None:
     """Print what a step of one network costs alone and in stacks, in two threads."""
-    from skneural._engine import _together, _training
+    from skneural._engine import _native_form, _together, _training
+
+    # The native engine stacks nothing.
+    _native_form._native = None
 
     class Taken(BaseException):
         """Ends a fit once its job is laid out."""

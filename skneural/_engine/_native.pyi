@@ -22,5 +22,6 @@ def run(
     results: Any,
     recorded: Any,
     n_threads: int,
+    is_portable: bool,
     /,
 ) -> None: ...

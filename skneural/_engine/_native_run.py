@@ -23,6 +23,8 @@ except ImportError:
     _native = None  # type: ignore[assignment]
 
 _TRAINING, _VALIDATION = range(2)
+# Whether to do without what only some processors have; for tests.
+IS_PORTABLE = False
 
 
 class NativePass:
@@ -42,7 +44,7 @@ class NativePass:
         else:
             call.run(np.zeros(1, np.float32), np.zeros(2, np.uint32), None, table)
         sums = call.sums[0, _TRAINING if self._shape.is_training else _VALIDATION]
-        metrics = [before + value for before, value in zip(inputs["metrics"], sums.astype(np.float32), strict=True)]
+        metrics = [before + value for before, value in zip(inputs["metrics"], sums, strict=True)]
         return {
             "variables": call.variables(),
             "optimizer": call.optimizer(int(inputs["last"]) if self._shape.is_training else 0),
@@ -151,7 +153,7 @@ class _Call:
                 *(X.shape[1], form.n_outputs, len(form.parts), form.parts, rates, penalties, form.loss),
                 *(len(form.metrics), form.metrics, optimizer, self._values, self._first, self._second),
                 *(self._n_epochs, learning_rates, dropout_keys, training, validation),
-                *(self.sums, self._recorded, n_threads),
+                *(self.sums, self._recorded, n_threads, IS_PORTABLE),
             )
 
     def variables(self) -> list[NDArray[Any]]:

@@ -243,13 +243,14 @@ static PyObject *run(PyObject *module, PyObject *arguments) {
         *results, *recorded;
     Py_ssize_t n_inputs, n_outputs, n_parts, n_metrics, n_epochs, n_threads;
     long long n_steps;
+    int is_portable;
     Course course = {0};
     Optimizer *optimizer = &course.optimizer;
-    if (!PyArg_ParseTuple(arguments, "nnnOOOinO(iiffffL)OOOnOOOOOOn", &n_inputs, &n_outputs, &n_parts, &parts,
+    if (!PyArg_ParseTuple(arguments, "nnnOOOinO(iiffffL)OOOnOOOOOOnp", &n_inputs, &n_outputs, &n_parts, &parts,
                           &part_rates, &penalties, &course.loss, &n_metrics, &metrics, &optimizer->kind,
                           &optimizer->is_nesterov, &optimizer->beta_1, &optimizer->beta_2, &optimizer->epsilon,
                           &optimizer->weight_decay, &n_steps, &values, &first, &second, &n_epochs, &rates, &keys,
-                          &training, &validation, &results, &recorded, &n_threads))
+                          &training, &validation, &results, &recorded, &n_threads, &is_portable))
         return NULL;
     optimizer->n_steps = n_steps;
     course.n_inputs = (size_t)n_inputs;
@@ -300,7 +301,7 @@ static PyObject *run(PyObject *module, PyObject *arguments) {
     if (given_second) pack_values(&course, given_second, optimizer->second);
     else optimizer->second = NULL;
     turn_kernels(&course);
-    run_course(&course, workers, best_run());
+    run_course(&course, workers, is_portable ? run_thread_portable : best_run());
     unpack_values(&course, course.packed, given_values);
     if (given_first) unpack_values(&course, optimizer->first, given_first);
     if (given_second) unpack_values(&course, optimizer->second, given_second);
