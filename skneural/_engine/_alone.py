@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,8 +25,8 @@ _SECONDS_PER_CALL = 0.2
 _seconds_per_batch: WeakKeyDictionary[Program | NativeRun, float] = WeakKeyDictionary()
 
 
-def train_alone(job: Job) -> Result:
-    """Train one network through programs of its own, from the epoch on that it has come to.
+def train_alone(job: Job, turn: Callable[[], AbstractContextManager[None]] = nullcontext) -> Result:
+    """Train one network by itself, from the epoch on that it has come to, inside of ``turn()``.
 
     Raises
     ------
@@ -36,6 +38,12 @@ def train_alone(job: Job) -> Result:
     if job.should_stop():
         raise MeetingCancelledError
     course = _course_of(job)
+    course.prepare()
+    with turn():
+        return _trained(job, course)
+
+
+def _trained(job: Job, course: _PassByPass | _ManyEpochs) -> Result:
     try:
         course.compile()
     except Exception as error:
@@ -65,6 +73,9 @@ class _PassByPass:
     def __init__(self, job: Job) -> None:
         self._job = job
 
+    def prepare(self) -> None:
+        """Do nothing: an epoch is laid out when it begins."""
+
     def compile(self) -> None:
         """Compile the programs by calls that run no batch."""
         for one_pass in self._job.passes:
@@ -87,6 +98,9 @@ class _ManyEpochs:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+
+    def prepare(self) -> None:
+        """Do nothing: there may be no program yet."""
 
     @property
     def _shape(self) -> RunShape:
@@ -116,9 +130,10 @@ class _ManyEpochs:
         """Train for some epochs, never beyond the first in which early stopping could stop."""
         job = self._job
         program: Program | NativeRun = self._program
-        n_epochs = min(self._n_epochs_a_call(program), job.n_epochs_left, job.judge.n_epochs_before_stop)
+        inputs = self._next_inputs()
+        n_epochs = int(inputs["n_epochs"])
         started = time.perf_counter()
-        outputs = program(self._inputs(range(job.epoch, job.epoch + n_epochs)))
+        outputs = program(inputs)
         n_batches = n_epochs * job.training.rows.n_batches
         _seconds_per_batch[program] = max(time.perf_counter() - started, 1e-6) / n_batches
         state = State(outputs["variables"], outputs["optimizer"])
@@ -130,6 +145,11 @@ class _ManyEpochs:
                 for name, results in outputs["results"].items()
             }
             job.end_epoch(logs["training"], logs.get("validation", {}))
+
+    def _next_inputs(self) -> dict[str, Any]:
+        job = self._job
+        n_epochs = min(self._n_epochs_a_call(self._program), job.n_epochs_left, job.judge.n_epochs_before_stop)
+        return self._inputs(range(job.epoch, job.epoch + n_epochs))
 
     def _n_epochs_a_call(self, program: Program | NativeRun) -> int:
         """Choose how many epochs a call takes: one where nobody knows how long they take."""
@@ -162,6 +182,18 @@ class _ManyEpochs:
 
 class _NativeEpochs(_ManyEpochs):
     """The same in the native engine, whose arrays need no room for more rows and epochs than there are."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._prepared: dict[str, Any] | None = None
+
+    def prepare(self) -> None:
+        """Lay out the first call."""
+        self._prepared = super()._next_inputs()
+
+    def _next_inputs(self) -> dict[str, Any]:
+        inputs, self._prepared = self._prepared or super()._next_inputs(), None
+        return inputs
 
     @property
     def _program(self) -> NativeRun:  # type: ignore[override]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from ._alone import train_alone
 from ._compilable import why_not_settings
@@ -56,8 +57,7 @@ def _train(job: Job) -> Result:
             result: Result = task.train(job, job.n_bytes)
             return result
         job.should_stop = lambda: task.is_cancelled
-        with meeting.turn_to_train(job.n_bytes):
-            return train_alone(job)
+        return train_alone(job, partial(meeting.turn_to_train, job.n_bytes))
     finally:
         job.ledger.end(job.n_epochs_left)
 

@@ -182,7 +182,7 @@ def test_arrays_that_are_too_small_are_refused(monkeypatch):
     real = _native_form._native.run
     for place in (3, 4, 8, 10, 11, 14, 15):
         wrong = [*arguments[:place], np.empty(1, np.uint8), *arguments[place + 1 :]]
-        with pytest.raises(ValueError, match=r"^An array of at least \d+ bytes is needed. Got 1 bytes instead.$"):
+        with pytest.raises(ValueError, match=r"^An array of at least \d+ bytes is needed\. Got 1 bytes instead\.$"):
             real(*wrong)
     X, is_double, y, weights, order, n_rows, batch_size = arguments[16]
     for table in (
@@ -192,7 +192,7 @@ def test_arrays_that_are_too_small_are_refused(monkeypatch):
         (X, is_double, y, weights, order - 1, n_rows, batch_size),
         (X, is_double, y, weights, order, n_rows, 0),
     ):
-        with pytest.raises(ValueError, match="^A batch has no rows, or a row or class is not among those there are.$"):
+        with pytest.raises(ValueError, match=r"^A batch has no rows, or a row or class is not among those there are\.$"):
             real(*arguments[:16], table, *arguments[17:])
     with pytest.raises(ValueError, match="bytes"):
         real(*arguments[:16], (X[:5], is_double, y, weights, order, n_rows, batch_size), *arguments[17:])

@@ -359,3 +359,18 @@ def test_products_are_counted_at_each_place_of_a_layer_and_of_those_inside_it(th
         model.compile("adam", "sparse_categorical_crossentropy")
         counts.append(n_products(make_job(Network.from_model(model), three_blobs, None, SETTINGS)))
     assert counts == [16 * (8 * 8 + 8 + 8 * 3 + 3), 16 * (4 * 2 * 5 + 5 * 3 + 3)]
+
+
+@pytest.mark.parametrize("initializer", ["glorot_uniform", "he_uniform", "lecun_uniform"])
+def test_kernels_that_numpy_draws_are_spread_as_kerass_are(initializer):
+    model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(200, kernel_initializer=initializer)])
+    template = Template(model)
+    kernel, bias = template.initial_weights.draw(1)
+    theirs = keras.initializers.get(initializer)((300, 200)).numpy()
+    assert not bias.any()
+    assert kernel.dtype == np.float32
+    for measured in (np.min, np.max, np.std):
+        assert measured(kernel) == pytest.approx(measured(theirs), rel=0.01)
+    assert abs(kernel.mean()) < 0.002
+    np.testing.assert_array_equal(template.initial_weights.draw(1)[0], kernel)
+    assert np.abs(template.initial_weights.draw(2)[0] - kernel).max() > 0.05
