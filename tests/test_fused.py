@@ -380,3 +380,26 @@ def test_five_hundred_candidates_hold_a_few_copies_of_the_rows_only(way):
     # Rows that wait take 16 MB, those in the slots of a stack as much again; beside them are the rows to be scored.
     n_copies = 24 if way == "in threads" else 64
     assert peak < n_copies * rows[:1000].nbytes
+
+
+class FitsAnother(keras.callbacks.Callback):
+    """Trains a network of its own, and starts tasks that do, while its own network is in training."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        DenseNetClassifier((3,), epochs=1, random_state=0).fit(X, Y)
+        cross_validate(DenseNetClassifier((3,), epochs=1, random_state=0), X, Y, cv=2)
+
+
+def test_callbacks_that_train_networks_of_their_own_do_not_hang(way):
+    scores = []
+
+    def fit_many():
+        network = DenseNetClassifier((4,), epochs=2, callbacks=FitsAnother(), random_state=0)
+        with skneural.fused_training():
+            scores.append(cross_validate(network, X, Y, cv=8)["test_score"])
+
+    thread = threading.Thread(target=fit_many, daemon=True)
+    thread.start()
+    thread.join(240)
+    assert not thread.is_alive()
+    assert len(scores[0]) == 8

@@ -46,6 +46,8 @@ def copy_of(model: keras.Model) -> keras.Model:
     arguments = compile_arguments(model)
     with untouched_python_random():
         copy = keras.models.clone_model(model, clone_function=_copy_of_layer)
+        for own, given in zip(copy.weights, model.weights, strict=True):
+            own.trainable = given.trainable
         copy.compile(
             optimizer=type(model.optimizer).from_config(model.optimizer.get_config()),
             loss=arguments["loss"],

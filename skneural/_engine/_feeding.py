@@ -51,13 +51,15 @@ class Rows:
         row_bytes = int(np.prod(data.X.shape[1:])) * np.dtype(self.X_dtype).itemsize
         is_small = not sparse.issparse(data.X) and data.n_rows * row_bytes <= RESIDENT_BYTES
         self.is_resident = self._stays or is_small
-        self.n_room = bucket(data.n_rows) if self.is_resident else self._part_length(row_bytes)
+        self.n_room = self._length_of_arrays(row_bytes)
         self._resident: Arrays | None = None
         given = sum(part.nbytes for part in _parts_of(data.X))
         self.n_bytes = given + (0 if self._stays else data.n_rows * row_bytes if is_small else PART_BYTES)
 
-    def _part_length(self, row_bytes: int) -> int:
-        """Choose a number of rows, a multiple of the batch size, that a part holds."""
+    def _length_of_arrays(self, row_bytes: int) -> int:
+        """Choose a number of rows that there is room for, for a part a multiple of the batch size."""
+        if self.is_resident:
+            return self.n_rows if self._stays else bucket(self.n_rows)
         fitting = max(1, PART_BYTES // max(1, row_bytes * self._batch_size)) * self._batch_size
         return min(fitting, -(-bucket(self.n_rows) // self._batch_size) * self._batch_size)
 
@@ -81,13 +83,14 @@ class Rows:
     def arrays(self) -> Arrays:
         """Resident rows as they came, in arrays with room for ``n_room``; what lies behind them is never read."""
         if self._resident is None:
-            arrays = self._new_arrays()
-            if self._stays:
-                arrays["X"] = self._sources["X"][0]
-            for name, (source, _) in self._sources.items():
-                if arrays[name] is not source:
-                    # Assignment converts the dtype without a copy of the whole.
-                    arrays[name][: self.n_rows] = source
+            arrays: Arrays = {}
+            for name, (source, dtype) in self._sources.items():
+                if name == "X" and self._stays:
+                    arrays[name] = source
+                    continue
+                arrays[name] = self._new_array(source, dtype)
+                # Assignment converts the dtype without a copy of the whole.
+                arrays[name][: self.n_rows] = source
                 give_pages_back(source)
             self._resident = arrays
         return self._resident
@@ -99,10 +102,10 @@ class Rows:
         return padded
 
     def _new_arrays(self) -> Arrays:
-        return {
-            name: empty_aligned((self.n_room, *source.shape[1:]), dtype)
-            for name, (source, dtype) in self._sources.items()
-        }
+        return {name: self._new_array(*source) for name, source in self._sources.items()}
+
+    def _new_array(self, source: Any, dtype: str) -> NDArray[Any]:
+        return empty_aligned((self.n_room, *source.shape[1:]), dtype)
 
     def _fetch(self, rows: NDArray[np.intp], arrays: Arrays) -> Arrays:
         """Copy some rows, the last one repeated to the end of its batch."""

@@ -151,4 +151,7 @@ def _has_fitting_targets(data: Data, template: Template, form: NativeForm) -> bo
     """Tell whether targets are like those of the template, with class numbers that it knows."""
     if data.y.shape[1:] != template.y_shape or data.n_rows == 0:
         return False
-    return form.loss != SPARSE_CROSS_ENTROPY or (data.y.min() >= 0 and data.y.max() < form.n_outputs)
+    if form.loss != SPARSE_CROSS_ENTROPY:
+        return True
+    is_whole = np.issubdtype(data.y.dtype, np.integer) or bool((data.y == np.trunc(data.y)).all())
+    return is_whole and bool(data.y.min() >= 0 and data.y.max() < form.n_outputs)

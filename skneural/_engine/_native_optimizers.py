@@ -91,6 +91,6 @@ def is_known(optimizer: Any) -> bool:
     # Without an epsilon, weights that only fill a panel would become NaN.
     return (
         isinstance(config["learning_rate"], float)
-        and config.get("epsilon", 1) > 0
+        and bool(np.float32(config.get("epsilon", 1)) > 0)
         and not any(config.get(name) for name in _DIFFERENT)
     )

@@ -140,6 +140,14 @@ def test_where_rows_lie_changes_no_bit(kind, is_large, tmp_path, monkeypatch):
     assert_equal(expected, trained(Data(lying, data.y, data.sample_weight)))
 
 
+def test_rows_that_stay_take_no_room(monkeypatch):
+    made = []
+    empty_aligned = _feeding.empty_aligned
+    monkeypatch.setattr(_feeding, "empty_aligned", lambda *all: made.append(all) or empty_aligned(*all))
+    trained(callbacks=(keras.callbacks.Callback(),))
+    assert sorted(shape for shape, _ in made) == sorted(2 * [(N_ROWS,)] + 2 * [(N_ROWS,)])
+
+
 def test_a_callback_that_looks_on_changes_no_bit():
     assert_equal(trained(), trained(callbacks=(keras.callbacks.Callback(),)))
 
@@ -192,7 +200,9 @@ def test_arrays_that_are_too_small_are_refused(monkeypatch):
         (X, is_double, y, weights, order - 1, n_rows, batch_size),
         (X, is_double, y, weights, order, n_rows, 0),
     ):
-        with pytest.raises(ValueError, match=r"^A batch has no rows, or a row or class is not among those there are\.$"):
+        with pytest.raises(
+            ValueError, match=r"^A batch has no rows, or a row or class is not among those there are\.$"
+        ):
             real(*arguments[:16], table, *arguments[17:])
     with pytest.raises(ValueError, match="bytes"):
         real(*arguments[:16], (X[:5], is_double, y, weights, order, n_rows, batch_size), *arguments[17:])

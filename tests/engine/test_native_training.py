@@ -41,10 +41,22 @@ LOSSES = {
         lambda: ["sparse_categorical_accuracy"],
     ),
     "categorical": ("categorical_crossentropy", 3, "softmax", "categorical", lambda: ["accuracy", "mse"]),
-    "categorical logits": (keras.losses.CategoricalCrossentropy(from_logits=True), 3, None, "categorical", list),
+    "categorical logits": (
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        3,
+        None,
+        "categorical",
+        lambda: ["accuracy", "mse", MAE()],
+    ),
     "binary": ("binary_crossentropy", 1, "sigmoid", "binary", lambda: ["accuracy"]),
     "multilabel": (keras.losses.BinaryCrossentropy(), 3, "sigmoid", "multilabel", lambda: ["binary_accuracy", "mae"]),
-    "binary logits": (keras.losses.BinaryCrossentropy(from_logits=True), 3, None, "multilabel", list),
+    "binary logits": (
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        3,
+        None,
+        "multilabel",
+        lambda: ["mae", "binary_accuracy"],
+    ),
     "mse": ("mse", 1, None, "mse", lambda: ["mae", MSE()]),
     "two numbers": (keras.losses.MeanSquaredError(), 2, None, "mae", lambda: [MAE()]),
     "mae": ("mae", 2, None, "mae", list),
@@ -68,6 +80,19 @@ def data_of(loss, weighted=False):
 @pytest.mark.parametrize("optimizer", KNOWN_OPTIMIZERS)
 def test_optimizer(optimizer):
     train_both_ways(lambda: model_of(optimizer=optimizer), data_of("sparse"), way="native")
+
+
+@pytest.mark.parametrize(
+    "optimizer", [keras.optimizers.Adam(0.01, beta_1=0.999, beta_2=0.99999), keras.optimizers.RMSprop(rho=0.9999)]
+)
+def test_moments_that_decay_slowly(optimizer):
+    def make():
+        model = model_of()
+        own = type(optimizer).from_config(optimizer.get_config())
+        model.compile(own, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    train_both_ways(make, data_of("sparse"), way="native", rtol=2e-5, epochs=4)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -153,10 +178,10 @@ def test_a_frozen_weight_is_for_others(optimizer):
     model = model_of(optimizer=optimizer)
     model.layers[0].bias.trainable = False
     model.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy")
-    if optimizer == "adam":
-        assert way_of(model) == "xla"
+    assert way_of(model) == "xla"
     network = Network.from_model(model)
     assert fit(network, make_data("sparse"), None, Settings(epochs=1, batch_size=16, seed=0)).n_epochs == 1
+    assert not network.get_weights()[1].any()
 
 
 @pytest.mark.parametrize(
@@ -210,6 +235,30 @@ def test_a_class_that_the_network_does_not_know_is_left_to_programs():
         y[7] = wrong
         assert way_of(model_of(), Data(data.X, y)) == "xla"
         assert way_of(model_of(), data, validation=Data(data.X, y)) == "xla"
+
+
+def test_class_numbers_that_are_not_whole_are_left_to_programs():
+    data = make_data("sparse")
+    assert way_of(model_of(), Data(data.X, data.y.astype(np.float32))) == "native"
+    assert way_of(model_of(), Data(data.X, data.y + np.float32(0.4) * (data.y < 2))) == "xla"
+
+
+def test_an_epsilon_that_is_zero_is_left_to_programs():
+    model = model_of()
+    model.compile(keras.optimizers.Adam(epsilon=1e-46), "sparse_categorical_crossentropy")
+    assert way_of(model) == "xla"
+
+
+def test_what_is_dropped_may_be_infinite():
+    data = make_data("sparse")
+    X = data.X.copy()
+    X[3, 2] = np.inf
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([L.Input((8,)), L.Dropout(1.0), L.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    result = fit(Network.from_model(model), Data(X, data.y), None, Settings(epochs=1, batch_size=16, seed=0))
+    assert result.way == "native"
+    assert result.history["loss"] == pytest.approx([np.log(3)], rel=1e-3)
 
 
 def test_a_weighted_loss_is_for_programs():

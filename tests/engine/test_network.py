@@ -364,6 +364,7 @@ def test_products_are_counted_at_each_place_of_a_layer_and_of_those_inside_it(th
 @pytest.mark.parametrize("initializer", ["glorot_uniform", "he_uniform", "lecun_uniform"])
 def test_kernels_that_numpy_draws_are_spread_as_kerass_are(initializer):
     model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(200, kernel_initializer=initializer)])
+    model.compile("sgd", "mse")
     template = Template(model)
     kernel, bias = template.initial_weights.draw(1)
     theirs = keras.initializers.get(initializer)((300, 200)).numpy()

@@ -56,6 +56,7 @@ typedef struct {
 typedef struct {
     int kind, is_nesterov;
     float beta_1, beta_2, epsilon, weight_decay; /* beta_1: momentum of SGD and RMSprop, beta_2: rho of RMSprop */
+    float rest_1, rest_2;                        /* one minus these, rounded once */
     float *first, *second;                       /* like the weights; NULL where the optimizer has none */
     float rate, corrected_rate;                  /* of the present step; Adam corrects its rate for the first steps */
     int64_t n_steps;

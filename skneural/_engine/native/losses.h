@@ -44,12 +44,14 @@ static float metric_of(int metric, const float *outputs, const Table *table, siz
     return sum / n;
 }
 
+static inline int output_function(const Course *course) { return course->parts[course->n_parts - 1].function; }
+
 /* Turn the outputs' values before their activation into outputs; give the loss and, in ``gradient``, its gradient by
    those values times ``weight``. */
 static float loss_of(const Course *course, const Table *table, size_t row, float weight, const float *values,
                      float *outputs, float *gradient) {
     size_t n = course->n_outputs;
-    int function = course->parts[course->n_parts - 1].function;
+    int function = output_function(course);
     float loss = 0, top;
     if (course->loss <= CATEGORICAL_CROSS_ENTROPY) {
         float log_sum = soft_max(values, n, outputs, &top);
@@ -97,12 +99,14 @@ static void judge(Course *course, const Table *table, const int32_t *order, size
     for (size_t r = first; r < last; r++) {
         size_t row = order ? (size_t)order[r] : start + r;
         float weight = (table->weights ? table->weights[row] : 1) / n_batch;
-        course->row_losses[r] =
-            loss_of(course, table, row, weight, output->outputs.values + r * output->outputs.stride, outputs,
-                    output->upstream.values + r * output->upstream.stride);
+        const float *values = output->outputs.values + r * output->outputs.stride;
+        float *gradient = output->upstream.values + r * output->upstream.stride;
+        course->row_losses[r] = loss_of(course, table, row, weight, values, outputs, gradient);
+        /* Of a loss that takes logits, metrics take them too. */
+        const float *judged = output_function(course) == LINEAR ? values : outputs;
         for (size_t m = 0; m < course->n_metrics; m++)
             course->row_metrics[m * course->n_rows_at_most + r] =
-                metric_of(course->metrics[2 * m], outputs, table, row, course->n_outputs);
+                metric_of(course->metrics[2 * m], judged, table, row, course->n_outputs);
     }
 }
 

@@ -81,7 +81,7 @@ static void drop(const Part *part, const uint32_t key[2], size_t first, size_t l
             uint32_t bits = mixed(mixed(counter + start) ^ start);
             factors[c] = (float)(int32_t)(bits >> 8) * 0x1p-24f >= part->rate ? scale : 0;
         }
-        for (size_t c = 0; c < n; c++) out[c] = in[c] * factors[c];
+        for (size_t c = 0; c < n; c++) out[c] = factors[c] ? in[c] * factors[c] : 0; /* of an infinity too */
     }
 }
 
@@ -89,7 +89,7 @@ static void drop_back(const Part *part, size_t first, size_t last) {
     for (size_t r = first; r < last; r++) {
         float *at = part->upstream.values + r * part->upstream.stride;
         const float *factors = part->factors + r * part->outputs.stride;
-        for (size_t c = 0; c < part->outputs.n; c++) at[c] *= factors[c];
+        for (size_t c = 0; c < part->outputs.n; c++) at[c] = factors[c] ? at[c] * factors[c] : 0;
     }
 }
 

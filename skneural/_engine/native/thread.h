@@ -20,7 +20,7 @@ static void meet(Barrier *barrier) {
         return;
     }
     for (int n_looks = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; n_looks++) {
-        if (n_looks > 10000) sched_yield();
+        if (n_looks > 2000) sched_yield();
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif

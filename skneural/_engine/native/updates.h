@@ -14,8 +14,8 @@ static inline Vector with_penalties(Vector gradient, Vector weight, Penalized *p
 
 /* Kingma and Ba (2015), in the form of keras.optimizers.Adam. */
 static inline Vector adam_step(const Optimizer *optimizer, Vector gradient, Vector *first, Vector *second) {
-    *first += (gradient - *first) * (1 - optimizer->beta_1);
-    *second += (gradient * gradient - *second) * (1 - optimizer->beta_2);
+    *first += (gradient - *first) * optimizer->rest_1;
+    *second += (gradient * gradient - *second) * optimizer->rest_2;
     return *first * optimizer->corrected_rate / (square_root(*second) + optimizer->epsilon);
 }
 
@@ -25,7 +25,7 @@ static inline Vector momentum_step(const Optimizer *optimizer, Vector gradient, 
 }
 
 static inline Vector rmsprop_step(const Optimizer *optimizer, Vector gradient, Vector *first, Vector *second) {
-    *second = *second * optimizer->beta_2 + gradient * gradient * (1 - optimizer->beta_2);
+    *second = *second * optimizer->beta_2 + gradient * gradient * optimizer->rest_2;
     Vector step = gradient * optimizer->rate / square_root(*second + optimizer->epsilon);
     if (!first) return step;
     return *first = *first * optimizer->beta_1 + step;
