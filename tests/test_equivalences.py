@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_classification
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import StandardScaler, scale
@@ -113,10 +114,11 @@ def test_a_network_without_hidden_layers_converges_to_linear_regression():
 
 def test_targets_in_the_millions_train_as_well_as_small_ones():
     target = np.sin(X[:, 0]) + X[:, 1]
-    small = DenseNetRegressor((16,), epochs=40, random_state=0).fit(X, target)
-    large = DenseNetRegressor((16,), epochs=40, random_state=0).fit(X, 3e6 + 1e6 * target)
+    network = DenseNetRegressor((16,), epochs=40, learning_rate=1e-2, random_state=0)
+    small = clone(network).fit(X, target)
+    large = clone(network).fit(X, 3e6 + 1e6 * target)
     np.testing.assert_allclose((large.predict(X) - 3e6) / 1e6, small.predict(X), atol=1e-3)
-    assert small.score(X, target) > 0.5
+    assert small.score(X, target) > 0.9
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ TARGETS = X @ SLOPES.T
 
 def classifier(**parameters):
     return DenseNetClassifier(
-        (), **({"epochs": 60, "learning_rate": 0.1, "batch_size": 60, "l2": 0.0, "random_state": 0} | parameters)
+        (), **({"epochs": 80, "learning_rate": 0.1, "batch_size": 60, "l2": 0.0, "random_state": 0} | parameters)
     )
 
 
