@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,8 +23,8 @@ _SECONDS_PER_CALL = 0.2
 _seconds_per_batch: WeakKeyDictionary[Program | NativeRun, float] = WeakKeyDictionary()
 
 
-def train_alone(job: Job, turn: Callable[[], AbstractContextManager[None]] = nullcontext) -> Result:
-    """Train one network by itself, from the epoch on that it has come to, inside of ``turn()``.
+def train_alone(job: Job) -> Result:
+    """Train one network by itself, from the epoch on that it has come to.
 
     Raises
     ------
@@ -38,12 +36,6 @@ def train_alone(job: Job, turn: Callable[[], AbstractContextManager[None]] = nul
     if job.should_stop():
         raise MeetingCancelledError
     course = _course_of(job)
-    course.prepare()
-    with turn():
-        return _trained(job, course)
-
-
-def _trained(job: Job, course: _PassByPass | _ManyEpochs) -> Result:
     try:
         course.compile()
     except Exception as error:
@@ -73,23 +65,23 @@ class _PassByPass:
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def prepare(self) -> None:
-        """Do nothing: an epoch is laid out when it begins."""
-
     def compile(self) -> None:
         """Compile the programs by calls that run no batch."""
-        for one_pass in self._job.passes:
-            one_pass.compile(self._job.state)
+        with self._job.turn():
+            for one_pass in self._job.passes:
+                one_pass.compile(self._job.state)
 
     def go_on(self) -> None:
         """Train for one epoch."""
         job = self._job
         order, dropout_seed = job.begin_epoch()
-        state, logs = job.training.run(job.state, order, dropout_seed)
+        with job.turn():
+            state, logs = job.training.run(job.state, order, dropout_seed)
         job.end_pass(state)
         validation_logs: dict[str, float] = {}
         if job.validation is not None:
-            _, validation_logs = job.validation.run(job.state, np.arange(job.validation.rows.n_rows), 0)
+            with job.turn():
+                _, validation_logs = job.validation.run(job.state, np.arange(job.validation.rows.n_rows), 0)
         job.end_epoch(logs, validation_logs)
 
 
@@ -98,9 +90,6 @@ class _ManyEpochs:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-
-    def prepare(self) -> None:
-        """Do nothing: there may be no program yet."""
 
     @property
     def _shape(self) -> RunShape:
@@ -124,18 +113,21 @@ class _ManyEpochs:
     def compile(self) -> None:
         """Compile the program by a call that runs no epoch."""
         inputs = self._inputs(range(self._job.epoch, self._job.epoch + 1))
-        self._program.compile(inputs | {"n_epochs": np.int32(0)})
+        program = self._program
+        with self._job.turn():
+            program.compile(inputs | {"n_epochs": np.int32(0)})
 
     def go_on(self) -> None:
         """Train for some epochs, never beyond the first in which early stopping could stop."""
         job = self._job
         program: Program | NativeRun = self._program
-        inputs = self._next_inputs()
-        n_epochs = int(inputs["n_epochs"])
-        started = time.perf_counter()
-        outputs = program(inputs)
-        n_batches = n_epochs * job.training.rows.n_batches
-        _seconds_per_batch[program] = max(time.perf_counter() - started, 1e-6) / n_batches
+        n_epochs = min(self._n_epochs_a_call(program), job.n_epochs_left, job.judge.n_epochs_before_stop)
+        inputs = self._inputs(range(job.epoch, job.epoch + n_epochs))
+        with job.turn():
+            started = time.perf_counter()
+            outputs = program(inputs)
+            seconds = time.perf_counter() - started
+        _seconds_per_batch[program] = max(seconds, 1e-6) / (n_epochs * job.training.rows.n_batches)
         state = State(outputs["variables"], outputs["optimizer"])
         for index in range(n_epochs):
             weights = [value[index].copy() for value in outputs.get("weights", ())]
@@ -145,11 +137,6 @@ class _ManyEpochs:
                 for name, results in outputs["results"].items()
             }
             job.end_epoch(logs["training"], logs.get("validation", {}))
-
-    def _next_inputs(self) -> dict[str, Any]:
-        job = self._job
-        n_epochs = min(self._n_epochs_a_call(self._program), job.n_epochs_left, job.judge.n_epochs_before_stop)
-        return self._inputs(range(job.epoch, job.epoch + n_epochs))
 
     def _n_epochs_a_call(self, program: Program | NativeRun) -> int:
         """Choose how many epochs a call takes: one where nobody knows how long they take."""
@@ -182,18 +169,6 @@ class _ManyEpochs:
 
 class _NativeEpochs(_ManyEpochs):
     """The same in the native engine, whose arrays need no room for more rows and epochs than there are."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__(job)
-        self._prepared: dict[str, Any] | None = None
-
-    def prepare(self) -> None:
-        """Lay out the first call."""
-        self._prepared = super()._next_inputs()
-
-    def _next_inputs(self) -> dict[str, Any]:
-        inputs, self._prepared = self._prepared or super()._next_inputs(), None
-        return inputs
 
     @property
     def _program(self) -> NativeRun:  # type: ignore[override]

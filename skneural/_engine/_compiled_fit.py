@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -117,6 +118,8 @@ class Job:
     validation: Pass | None
     settings: Settings
     should_stop: Callable[[], bool] = field(default=lambda: False)
+    # What a program, or the native engine, is called in.
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext
     ledger: Ledger = field(default_factory=Ledger)
     error: BaseException | None = None
     epoch: int = field(init=False)

@@ -100,8 +100,8 @@ class Meeting:
     waits only for tasks it has started, which are active, waiting or away in turn, and the innermost of them are not
     away. The slots below are held by active tasks only, and given back before anything is waited for, but where what
     waits already holds ``max_bytes`` and other items are in training, which needs no slot. When that ends, a task that
-    has kept its slot is reason enough to wake the next leader. Who has a turn to train runs no code of a user's, waits
-    for nothing, and gives it back before it asks for a slot again.
+    has kept its slot is reason enough to wake the next leader. Who has a turn to train runs a program or the native
+    engine, no code of a user's, waits for nothing, and gives it back before it asks for a slot again.
 
     Tasks compute one at a time, as they would without a meeting, since threads that take turns at Python's lock hinder
     each other. Training does without that lock: as many tasks have a turn at it as there are processors, and one
@@ -151,7 +151,7 @@ class Meeting:
 
     @contextmanager
     def turn_to_train(self, n_bytes: int) -> Iterator[None]:
-        """Let a task train by itself in the block, while another computes, unless too much memory waits already.
+        """Let another task compute while the block trains, unless too much memory waits already.
 
         ``n_bytes`` is the memory that the task holds.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -57,9 +57,8 @@ def _train(job: Job) -> Result:
             result: Result = task.train(job, job.n_bytes)
             return result
         job.should_stop = lambda: task.is_cancelled
-        # Who looks on may start tasks, or training, of his own.
-        turn = nullcontext if job.is_watched else partial(meeting.turn_to_train, job.n_bytes)
-        return train_alone(job, turn)
+        job.turn = partial(meeting.turn_to_train, job.n_bytes)
+        return train_alone(job)
     finally:
         job.ledger.end(job.n_epochs_left)
 
