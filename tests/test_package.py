@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -112,6 +114,11 @@ import json
 print(json.dumps(sorted(set(names) - {"__builtins__"})))
 """
     assert json.loads(_run_python(code)) == sorted(skneural.__all__)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_the_native_engine_is_built_where_there_is_a_compiler() -> None:
+    assert importlib.util.find_spec("skneural._engine._native") is not None, "make fresh-venv builds it"
 
 
 def test_version_is_the_installed_one() -> None:
