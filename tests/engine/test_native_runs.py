@@ -26,7 +26,9 @@ from skneural._engine._program import traces
 
 pytestmark = [
     pytest.mark.native,
-    pytest.mark.skipif(_native_form._native is None, reason="the native engine was not built, for want of a C compiler"),
+    pytest.mark.skipif(
+        _native_form._native is None, reason="the native engine was not built, for want of a C compiler"
+    ),
     # Keras 3.15 has no `copy` argument in Variable.__array__.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
 ]

@@ -14,7 +14,9 @@ from skneural._engine._template import Template
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = [
     pytest.mark.native,
-    pytest.mark.skipif(_native_form._native is None, reason="the native engine was not built, for want of a C compiler"),
+    pytest.mark.skipif(
+        _native_form._native is None, reason="the native engine was not built, for want of a C compiler"
+    ),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
 ]
 
