@@ -62,7 +62,6 @@ class NativeRun:
     def __init__(self, template: Template, shape: RunShape) -> None:
         self._template = template
         self._shape = shape
-
         form = native_form(template)
         assert form is not None
         self.has_dropout = bool(form.drops)
