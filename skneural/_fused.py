@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import joblib
@@ -48,7 +48,7 @@ class FusedBackend(ParallelBackendBase):
         self._meeting = meeting or Meeting(
             _engine.trainer(max_models, max_bytes), max_models, max_bytes=max_bytes, ledger=ledger
         )
-        self._running: list[tuple[Task, threading.Thread]] = []
+        self._running: list[Task] = []
         self._dispatches = False
         self._caller: Task | None = None
 
@@ -74,33 +74,29 @@ class FusedBackend(ParallelBackendBase):
         if self._caller is not None:
             self._meeting.go_away(self._caller)
 
-    def submit(self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None) -> threading.Thread:
+    def submit(self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None) -> Task:
         """Start a task."""
-        task = self._meeting.register()
-        arguments = (task, keras.config.dtype_policy(), func, callback)
-        thread = threading.Thread(target=self._run, args=arguments, name="skneural-fit")
-        self._running = [(other, running) for other, running in self._running if running.is_alive()]
-        self._running.append((task, thread))
-        thread.start()
-        return thread
+        work = partial(self._run, keras.config.dtype_policy(), func, callback)
+        self._running = [task for task in self._running if not task.has_ended.is_set()]
+        task = self._meeting.submit(work, self.nesting_level or 0)
+        self._running.append(task)
+        return task
 
     def _run(
         self,
-        task: Task,
         dtype_policy: keras.DTypePolicy,
         func: Callable[[], Any],
         callback: Callable[[Any], None] | None,
     ) -> None:
         # What the user has set, Keras keeps for the thread that set it.
         keras.config.set_dtype_policy(dtype_policy)
-        with self._meeting.running(task):
-            try:
-                outcome: tuple[bool, Any] = True, func()
-            except BaseException as error:  # raised again by retrieve_result_callback
-                outcome = False, error
-            # joblib may submit the next task here, so this one ends only afterwards: the meeting goes on waiting.
-            if callback is not None:
-                callback(outcome)
+        try:
+            outcome: tuple[bool, Any] = True, func()
+        except BaseException as error:  # raised again by retrieve_result_callback
+            outcome = False, error
+        # joblib may submit the next task here, so this one ends only afterwards: the meeting goes on waiting.
+        if callback is not None:
+            callback(outcome)
 
     def retrieve_result_callback(self, outcome: tuple[bool, Any]) -> Any:
         """Return what a task returned, or raise what it raised."""
@@ -130,14 +126,12 @@ class FusedBackend(ParallelBackendBase):
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """End all tasks: those that wait raise at once, a training ends with its epoch."""
         self._close_dispatch()
-        self._meeting.cancel([task for task, _ in self._running])
+        self._meeting.cancel(self._running)
         self.terminate()
 
     def terminate(self) -> None:
         """Wait for the threads, so that none is left behind."""
-        for _, thread in self._running:
-            if thread is not threading.current_thread():
-                thread.join()
+        self._meeting.wait_for(task for task in self._running if task is not current_task())
         self._running = []
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,9 +27,12 @@ class Task:
     tasks that it has started itself).
     """
 
-    def __init__(self, meeting: Meeting) -> None:
+    def __init__(self, meeting: Meeting, work: Callable[[], None], level: int) -> None:
         self.meeting = meeting
+        self.level = level
         self.is_cancelled = False
+        self.has_ended = threading.Event()
+        self._work = work
         self._item: Any = None
         self._n_bytes = 0
         self._keeps_slot = False
@@ -59,49 +64,110 @@ def current_task() -> Task | None:
 
 
 class _Slots:
-    """As many slots as tasks may compute at once. Who comes back for one goes first, since it holds memory already."""
+    """As many slots as tasks may compute at once, and the tasks that have yet to begin.
 
-    def __init__(self, n_slots: int) -> None:
+    Who comes back for a slot goes first, since it holds memory already. New tasks begin while fewer than ``max_lent``
+    have lent theirs: more would only hold memory while they wait for a turn to train. A task that others wait for
+    begins before those that nobody waits for.
+    """
+
+    def __init__(self, n_slots: int, max_lent: int) -> None:
         self._n_free = n_slots
         self._n_coming_back = 0
+        self._n_lent = 0
+        self._max_lent = max_lent
+        self._new: list[tuple[int, int, Task]] = []
+        self._numbers = itertools.count()
+        self._n_idle = 0
         self._lock = threading.Lock()
         self._may_come_back = threading.Condition(self._lock)
         self._may_begin = threading.Condition(self._lock)
 
-    def acquire(self, *, is_new: bool = False) -> None:
+    def add(self, task: Task) -> None:
+        """Let a task begin when its time comes."""
         with self._lock:
-            if is_new:
-                self._may_begin.wait_for(lambda: self._n_free > 0 and not self._n_coming_back)
-            else:
-                self._n_coming_back += 1
-                self._may_come_back.wait_for(lambda: self._n_free > 0)
-                self._n_coming_back -= 1
-            self._n_free -= 1
-            self._wake_next()
+            heapq.heappush(self._new, (-task.level, next(self._numbers), task))
+            self._wake_one()
 
-    def release(self) -> None:
+    def remove(self, task: Task) -> bool:
+        """Let a task never begin; tell whether it has not begun yet."""
+        with self._lock:
+            left = [entry for entry in self._new if entry[2] is not task]
+            is_new = len(left) < len(self._new)
+            heapq.heapify(left)
+            self._new = left
+            self._may_begin.notify_all()
+            return is_new
+
+    def new_for_another_thread(self) -> Task | None:
+        """Give the next task, with a slot, if one may begin and no idle thread will take it."""
+        with self._lock:
+            return self._taken() if self._can_begin() and not self._n_idle else None
+
+    def give_back(self, task: Task) -> None:
+        """Let a task that was taken begin some other time."""
+        with self._lock:
+            heapq.heappush(self._new, (-task.level, next(self._numbers), task))
+            self._n_free += 1
+            self._wake_one()
+
+    def new_for_idle_thread(self) -> Task | None:
+        """Wait for the next task that may begin, and give it with a slot; None when there are no more."""
+        with self._lock:
+            self._n_idle += 1
+            self._may_begin.wait_for(lambda: not self._new or self._can_begin())
+            self._n_idle -= 1
+            return self._taken() if self._new else None
+
+    def _can_begin(self) -> bool:
+        return bool(self._new and self._n_free and not self._n_coming_back and self._n_lent < self._max_lent)
+
+    def _taken(self) -> Task:
+        self._n_free -= 1
+        task = heapq.heappop(self._new)[2]
+        if not self._new:
+            self._may_begin.notify_all()
+        return task
+
+    def acquire(self, *, was_lent: bool = False) -> None:
+        """Take a slot for a task that goes on."""
+        with self._lock:
+            self._n_coming_back += 1
+            self._may_come_back.wait_for(lambda: self._n_free > 0)
+            self._n_coming_back -= 1
+            self._n_free -= 1
+            self._n_lent -= was_lent
+
+    def release(self, *, is_lent: bool = False) -> None:
+        """Give a slot back, or lend it."""
         with self._lock:
             self._n_free += 1
-            self._wake_next()
+            self._n_lent += is_lent
+            self._wake_one()
 
-    def _wake_next(self) -> None:
+    def _wake_one(self) -> None:
         """Wake one of those that wait: to wake them all takes each of them a turn at Python's lock."""
-        if self._n_free > 0:
-            (self._may_come_back if self._n_coming_back else self._may_begin).notify()
+        if self._n_coming_back:
+            self._may_come_back.notify()
+        elif self._can_begin():
+            self._may_begin.notify()
 
 
 class Meeting:
     """Lets tasks wait for each other and trains together what they bring.
 
-    A deadlock is impossible. Every change of state (a task registers, waits, goes away, comes back or ends; a dispatch
-    starts or ends) happens under one lock and ends with the same question: is no task active and no dispatch open, and
-    does a task wait? If so, the first of those that wait is woken to lead, so there is no state in which all wait for
-    each other. A task that is neither waiting nor away is computing and will change state by itself; one that is away
-    waits only for tasks it has started, which are active, waiting or away in turn, and the innermost of them are not
-    away. The slots below are held by active tasks only, and given back before anything is waited for, but where what
-    waits already holds ``max_bytes`` and other items are in training, which needs no slot. When that ends, a task that
-    has kept its slot is reason enough to wake the next leader. Who has a turn to train runs a program or the native
-    engine, no code of a user's, waits for nothing, and gives it back before it asks for a slot again.
+    A deadlock is impossible. Every change of state (a task is submitted, waits, goes away, comes back or ends; a
+    dispatch starts or ends) happens under one lock and ends with the same question: is no task active and no dispatch
+    open, and does a task wait? If so, the first of those that wait is woken to lead, so there is no state in which all
+    wait for each other. A task that is neither waiting nor away is computing and will change state by itself, or has
+    yet to begin; one that is away waits only for tasks it has started, which are active, waiting or away in turn, and
+    the innermost of them are not away. A task begins once a slot is free that no other comes back for and some who have
+    lent theirs are back: each of these events happens by itself, and wakes a thread for it. To submit a task waits for
+    nothing, since joblib holds a lock of its own meanwhile. The slots below are held by active tasks only, and given
+    back before anything is waited for, but where what waits already holds ``max_bytes`` and other items are in
+    training, which needs no slot. When that ends, a task that has kept its slot is reason enough to wake the next
+    leader. Who has a turn to train runs a program or the native engine, no code of a user's, waits for nothing, and
+    gives it back before it asks for a slot again.
 
     Tasks compute one at a time, as they would without a meeting, since threads that take turns at Python's lock hinder
     each other. Training does without that lock: as many tasks have a turn at it as there are processors, and one
@@ -126,28 +192,71 @@ class Meeting:
         self._waiting: list[Task] = []
         self._is_leading = False
         self._n_bytes_lent = 0
-        self._slots = _Slots(n_slots)
-        self._turns_to_train = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
+        n_turns = (os.cpu_count() or 1) + 1
+        self._slots = _Slots(n_slots, max_lent=n_turns + 1)
+        self._turns_to_train = threading.BoundedSemaphore(n_turns)
+        self._threads: list[threading.Thread] = []
 
     # --- tasks --------------------------------------------------------------------------------------------------
 
-    def register(self) -> Task:
-        """Announce a task that a thread is going to run; until it waits or ends, the others wait for it."""
+    def submit(self, work: Callable[[], None], level: int = 0) -> Task:
+        """Do some work in a thread, as a task; until it waits or ends, the others wait for it.
+
+        ``level`` tells how many tasks wait for this one, each for the next.
+        """
+        task = Task(self, work, level)
         with self._lock:
             self._n_active += 1
-        return Task(self)
-
-    @contextmanager
-    def running(self, task: Task) -> Iterator[None]:
-        """Run a registered task in this thread; it ends with the block."""
-        _threads.task = task
-        self._slots.acquire(is_new=True)
+        self._slots.add(task)
         try:
-            yield
+            self._begin_new()
+        except RuntimeError:
+            self.cancel([task])
+            raise
+        return task
+
+    def wait_for(self, tasks: Iterable[Task]) -> None:
+        """Wait until these tasks have ended and, unless a task calls, their threads too."""
+        for task in tasks:
+            task.has_ended.wait()
+        if current_task() is None:
+            for thread in self._threads:
+                thread.join()
+
+    def _begin_new(self) -> None:
+        """Start a thread for each task that may begin and that no idle thread takes."""
+        while (task := self._slots.new_for_another_thread()) is not None:
+            thread = threading.Thread(target=self._run, args=(task,), name="skneural-fit")
+            try:
+                thread.start()
+            except RuntimeError:
+                # There can be no more threads. One that ends its task will take this one.
+                self._slots.give_back(task)
+                if not any(thread.is_alive() for thread in self._threads):
+                    raise
+                return
+            with self._lock:
+                self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
+
+    def _run(self, task: Task | None) -> None:
+        """Run a task that has a slot, and then others."""
+        try:
+            while task is not None:
+                self._run_one(task)
+                task = self._slots.new_for_idle_thread()
         finally:
-            self._slots.release()
+            # After an error, which ends this thread but not the others' work.
+            self._begin_new()
+
+    def _run_one(self, task: Task) -> None:
+        _threads.task = task
+        try:
+            task._work()
+        finally:
             _threads.task = None
             self._leave()
+            self._slots.release()
+            task.has_ended.set()
 
     @contextmanager
     def turn_to_train(self, n_bytes: int) -> Iterator[None]:
@@ -166,17 +275,21 @@ class Meeting:
         if not is_lent:
             yield
             return
-        self._slots.release()
+        self._release_slot(is_lent=True)
         try:
             yield
         finally:
-            self._slots.acquire()
+            self._slots.acquire(was_lent=True)
             with self._lock:
                 self._n_bytes_lent -= n_bytes
 
+    def _release_slot(self, *, is_lent: bool = False) -> None:
+        self._slots.release(is_lent=is_lent)
+        self._begin_new()
+
     def go_away(self, task: Task) -> None:
         """Let the others go on without a task that is about to wait for tasks of its own."""
-        self._slots.release()
+        self._release_slot()
         self._leave()
 
     def come_back(self, task: Task) -> None:
@@ -197,10 +310,13 @@ class Meeting:
             self._appoint_leader()
 
     def cancel(self, tasks: Sequence[Task]) -> None:
-        """Make these tasks raise when they wait, or are about to, and stop the training that they take part in."""
+        """End these tasks: some never begin, others raise when they wait, or are about to, or their training stops."""
         with self._lock:
             for task in tasks:
                 task.is_cancelled = True
+                if self._slots.remove(task):
+                    self._n_active -= 1
+                    task.has_ended.set()
                 # One that was woken to lead trains for the others first.
                 if task in self._waiting and not task._leads:
                     self._waiting.remove(task)
@@ -263,7 +379,7 @@ class Meeting:
             self._n_active -= 1
             self._appoint_leader()
         if not task._keeps_slot:
-            self._slots.release()
+            self._release_slot()
 
     def _lead(self, leader: Task) -> None:
         """Train what all waiting tasks brought, and wake them."""

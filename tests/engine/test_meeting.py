@@ -1,8 +1,10 @@
 """Tasks meet, whatever their order, delays, failures and nesting."""
 
+import os
 import random
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -11,33 +13,26 @@ from skneural._engine._meeting import Meeting, MeetingCancelledError, current_ta
 TIMEOUT = 20.0
 
 
-def run_tasks(meeting, bodies):
-    """Run each body in a thread of its own as a task of the meeting, and give what they returned or raised."""
+def run_tasks(meeting, bodies, level=0):
+    """Run each body as a task of the meeting, and give what they returned or raised."""
     outcomes = [None] * len(bodies)
 
-    def run(position, task):
+    def run(position):
         try:
-            with meeting.running(task):
-                outcomes[position] = bodies[position]()
+            outcomes[position] = bodies[position]()
         except BaseException as error:
             outcomes[position] = error
 
     meeting.open_dispatch()
-    threads = [
-        threading.Thread(target=run, args=(position, meeting.register()), daemon=True)
-        for position in range(len(bodies))
-    ]
-    for thread in threads:
-        thread.start()
+    tasks = [meeting.submit(partial(run, position), level) for position in range(len(bodies))]
     meeting.close_dispatch()
-    return outcomes, threads
+    return outcomes, tasks
 
 
-def join(threads):
+def join(tasks):
     deadline = time.monotonic() + TIMEOUT
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-        assert not thread.is_alive(), "a task hangs"
+    for task in tasks:
+        assert task.has_ended.wait(max(0.0, deadline - time.monotonic())), "a task hangs"
 
 
 def squares(batches):
@@ -51,8 +46,8 @@ def squares(batches):
 def test_all_tasks_are_trained_in_one_batch_and_each_gets_its_own_outcome():
     batches = []
     meeting = Meeting(squares(batches), n_slots=2)
-    outcomes, threads = run_tasks(meeting, [lambda item=item: current_task().train(item) for item in range(20)])
-    join(threads)
+    outcomes, tasks = run_tasks(meeting, [lambda item=item: current_task().train(item) for item in range(20)])
+    join(tasks)
     assert outcomes == [item**2 for item in range(20)]
     assert batches == [list(range(20))]
 
@@ -61,8 +56,8 @@ def test_a_task_that_trains_nothing_is_not_waited_for_once_it_ends():
     batches = []
     meeting = Meeting(squares(batches), n_slots=2)
     bodies = [lambda: current_task().train(3), lambda: time.sleep(0.05), lambda: current_task().train(4)]
-    outcomes, threads = run_tasks(meeting, bodies)
-    join(threads)
+    outcomes, tasks = run_tasks(meeting, bodies)
+    join(tasks)
     assert outcomes == [9, None, 16]
     assert batches == [[3, 4]]
 
@@ -74,8 +69,8 @@ def test_a_failing_task_fails_alone():
     def fail():
         raise ValueError("mine alone")
 
-    outcomes, threads = run_tasks(meeting, [lambda: current_task().train(2), fail])
-    join(threads)
+    outcomes, tasks = run_tasks(meeting, [lambda: current_task().train(2), fail])
+    join(tasks)
     assert outcomes[0] == 4
     assert str(outcomes[1]) == "mine alone"
 
@@ -85,8 +80,8 @@ def test_an_outcome_that_is_an_error_is_raised_in_its_task_only():
         return [ValueError("diverged") if item == 1 else item for item in items]
 
     meeting = Meeting(train, n_slots=2)
-    outcomes, threads = run_tasks(meeting, [lambda item=item: current_task().train(item) for item in range(3)])
-    join(threads)
+    outcomes, tasks = run_tasks(meeting, [lambda item=item: current_task().train(item) for item in range(3)])
+    join(tasks)
     assert outcomes[0] == 0
     assert outcomes[2] == 2
     assert str(outcomes[1]) == "diverged"
@@ -97,8 +92,8 @@ def test_an_error_of_the_training_itself_wakes_every_task():
         raise RuntimeError("broken")
 
     meeting = Meeting(train, n_slots=2)
-    outcomes, threads = run_tasks(meeting, [lambda: current_task().train(1)] * 3)
-    join(threads)
+    outcomes, tasks = run_tasks(meeting, [lambda: current_task().train(1)] * 3)
+    join(tasks)
     assert [str(outcome) for outcome in outcomes] == ["broken"] * 3
 
 
@@ -112,12 +107,12 @@ def test_cancelled_tasks_raise_and_the_others_go_on():
         registered.append(current_task())
         return current_task().train(5)
 
-    outcomes, threads = run_tasks(meeting, [wait_at_the_meeting, may_go_on.wait])
+    outcomes, tasks = run_tasks(meeting, [wait_at_the_meeting, may_go_on.wait])
     while len(meeting._waiting) < 1:
         time.sleep(0.01)
     meeting.cancel(registered)
     may_go_on.set()
-    join(threads)
+    join(tasks)
     assert isinstance(outcomes[0], MeetingCancelledError)
     assert batches == []
 
@@ -145,8 +140,8 @@ def test_items_are_trained_before_all_have_come_when_they_hold_the_memory_there_
         return run
 
     meeting = Meeting(train, n_slots=2, max_bytes=40)
-    outcomes, threads = run_tasks(meeting, [body(item) for item in range(50)])
-    join(threads)
+    outcomes, tasks = run_tasks(meeting, [body(item) for item in range(50)])
+    join(tasks)
     assert outcomes == [item**2 for item in range(50)]
     assert sum(batches) == 50
     assert len(batches) >= 8
@@ -166,14 +161,114 @@ def test_a_slot_is_lent_while_memory_allows_for_it():
 
         return body
 
-    _, threads = run_tasks(meeting, [lender(10, "small"), lambda: order.append("other")])
-    join(threads)
+    _, tasks = run_tasks(meeting, [lender(10, "small"), lambda: order.append("other")])
+    join(tasks)
     assert order == ["other", "small"]
     order.clear()
-    _, threads = run_tasks(meeting, [lender(20, "large"), lambda: (time.sleep(0.05), order.append("other"))])
-    join(threads)
+    _, tasks = run_tasks(meeting, [lender(20, "large"), lambda: (time.sleep(0.05), order.append("other"))])
+    join(tasks)
     assert sorted(order) == ["large", "other"]
     assert meeting._n_bytes_lent == 0
+
+
+def test_few_tasks_begin_while_others_wait_for_a_turn_and_few_threads_do_them_all():
+    meeting = Meeting(squares([]), n_slots=1)
+    lock = threading.Lock()
+    under_way, most, threads = 0, 0, set()
+
+    def body():
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+            threads.add(threading.current_thread())
+        with meeting.turn_to_train(n_bytes=0):
+            time.sleep(0.01)
+        with lock:
+            under_way -= 1
+
+    _, tasks = run_tasks(meeting, [body] * 60)
+    join(tasks)
+    n_turns = os.cpu_count() + 1
+    # Those that train, one that is ready to, and the one that computes.
+    assert most <= n_turns + 2
+    assert len(threads) <= n_turns + 3
+    meeting.wait_for(tasks)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_tasks_of_a_cancelled_call_that_have_not_begun_never_do():
+    meeting = Meeting(squares([]), n_slots=1)
+    begun, may_go_on = [], threading.Event()
+
+    def first():
+        begun.append("first")
+        may_go_on.wait(TIMEOUT)
+
+    _, tasks = run_tasks(meeting, [first, *[lambda: begun.append("later")] * 5])
+    meeting.cancel(tasks)
+    may_go_on.set()
+    join(tasks)
+    meeting.wait_for(tasks)
+    assert begun == ["first"]
+    assert meeting._n_active == 0
+
+
+def test_tasks_that_others_wait_for_begin_first():
+    meeting = Meeting(squares([]), n_slots=1)
+    order, may_go_on = [], threading.Event()
+    _, tasks = run_tasks(meeting, [lambda: may_go_on.wait(TIMEOUT), lambda: order.append("outer")])
+    _, inner = run_tasks(meeting, [lambda: order.append("inner")], level=1)
+    may_go_on.set()
+    join([*tasks, *inner])
+    assert order == ["inner", "outer"]
+
+
+def test_an_error_of_the_caller_s_own_ends_no_other_task(monkeypatch):
+    errors, done = [], []
+    monkeypatch.setattr(threading, "excepthook", lambda error: errors.append(str(error.exc_value)))
+    meeting = Meeting(squares([]), n_slots=1)
+
+    def fail():
+        raise RuntimeError("broken callback")
+
+    tasks = [meeting.submit(work) for work in (fail, lambda: done.append(1), fail, lambda: done.append(2))]
+    join(tasks)
+    meeting.wait_for(tasks)
+    assert done == [1, 2]
+    assert errors == ["broken callback"] * 2
+    assert meeting._n_active == 0
+
+
+def test_few_threads_are_enough_where_there_can_be_no_more(monkeypatch):
+    meeting = Meeting(squares([]), n_slots=1)
+    n_left, start = [2], threading.Thread.start
+
+    def start_two(thread):
+        if n_left[0] == 0:
+            raise RuntimeError("can't start new thread")
+        n_left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    done = []
+
+    def body():
+        with meeting.turn_to_train(n_bytes=0):
+            time.sleep(0.005)
+        done.append(threading.current_thread())
+
+    _, tasks = run_tasks(meeting, [body] * 10)
+    join(tasks)
+    meeting.wait_for(tasks)
+    assert len(done) == 10
+    assert len(set(done)) <= 2
+    monkeypatch.undo()
+    n_left[0] = 0
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    with pytest.raises(RuntimeError, match="new thread"):
+        meeting.submit(body)
+    assert meeting._n_active == 0
 
 
 @pytest.mark.parametrize("max_bytes", [10**9, 30, 1])
@@ -194,14 +289,14 @@ def test_random_delays_failures_and_nesting_never_hang(seed, max_bytes):
 
         return body
 
-    def nest(bodies):
+    def nest(bodies, level=1):
         def body():
             task = current_task()
             meeting.open_dispatch()
             meeting.go_away(task)
             meeting.close_dispatch()
-            outcomes, threads = run_tasks(meeting, bodies)
-            join(threads)
+            outcomes, tasks = run_tasks(meeting, bodies, level)
+            join(tasks)
             meeting.come_back(task)
             return outcomes
 
@@ -210,8 +305,8 @@ def test_random_delays_failures_and_nesting_never_hang(seed, max_bytes):
     def leaves(n):
         return [leaf(generator.random() / 50, item, generator.random() < 0.2) for item in range(n)]
 
-    outcomes, threads = run_tasks(meeting, [*leaves(5), nest(leaves(6)), nest([*leaves(3), nest(leaves(4))])])
-    join(threads)
+    outcomes, tasks = run_tasks(meeting, [*leaves(5), nest(leaves(6)), nest([*leaves(3), nest(leaves(4), level=2)])])
+    join(tasks)
     for item, outcome in enumerate(outcomes[:5]):
         assert isinstance(outcome, ValueError) or outcome == (item**2, (item + 1) ** 2)
     assert len(outcomes[5]) == 6
