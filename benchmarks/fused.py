@@ -148,7 +148,7 @@ def measure(name: str, peer: str, n_jobs: int) -> tuple[float, float]:
     with block:
         first = engine.seconds(task)
         # A peer that compiles for every fit takes as long again.
-        later = engine.seconds(task, 3) if peer == "skneural" else first
+        later = engine.seconds(task) if peer == "skneural" else first
     return first, later
 
 
@@ -167,7 +167,7 @@ def comparison(name: str, peer: str, n_jobs: int) -> list[float]:
     Medians of several measurements in turn, of our own fits; the others' are too far away for noise to matter.
     """
     taken = []
-    for _ in range(5 if peer == "skneural" else 1):
+    for _ in range(7 if peer == "skneural" else 1):
         fused, other = in_a_process(name, "skneural", 0), in_a_process(name, peer, n_jobs)
         taken.append([*fused, *other, other[0] / fused[0], other[1] / fused[1]])
     return [float(median) for median in np.median(taken, axis=0)]
