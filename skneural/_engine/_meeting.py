@@ -32,13 +32,19 @@ class Task:
         self.level = level
         self.is_cancelled = False
         self.has_ended = threading.Event()
-        self._work = work
+        self._work: Callable[[], None] | None = work
         self._item: Any = None
         self._n_bytes = 0
         self._keeps_slot = False
         self._outcome: Any = None
         self._turn = threading.Event()
         self._leads = False
+
+    def run(self) -> None:
+        """Do the task's work, and let go of what it holds: somebody may hold the task until all have ended."""
+        work, self._work = self._work, None
+        assert work is not None
+        work()
 
     @property
     def n_models(self) -> int:
@@ -251,7 +257,7 @@ class Meeting:
     def _run_one(self, task: Task) -> None:
         _threads.task = task
         try:
-            task._work()
+            task.run()
         finally:
             _threads.task = None
             self._leave()

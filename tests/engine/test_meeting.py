@@ -4,6 +4,7 @@ import os
 import random
 import threading
 import time
+import weakref
 from functools import partial
 
 import pytest
@@ -212,6 +213,24 @@ def test_tasks_of_a_cancelled_call_that_have_not_begun_never_do():
     meeting.wait_for(tasks)
     assert begun == ["first"]
     assert meeting._n_active == 0
+
+
+def test_a_task_that_has_ended_holds_nothing_of_its_work():
+    class Held:
+        pass
+
+    meeting = Meeting(squares([]), n_slots=1)
+    held = Held()
+    reference = weakref.ref(held)
+    may_go_on = threading.Event()
+    first = meeting.submit(partial(setattr, held, "used", True))
+    del held
+    # The thread is idle by now, or works on this one.
+    second = meeting.submit(partial(may_go_on.wait, TIMEOUT))
+    join([first])
+    assert reference() is None
+    may_go_on.set()
+    join([second])
 
 
 def test_tasks_that_others_wait_for_begin_first():
