@@ -72,7 +72,7 @@ class FusedBackend(ParallelBackendBase):
         self._dispatches = True
         self._caller = current_task()
         if self._caller is not None:
-            self._meeting.go_away(self._caller)
+            self._caller.meeting.go_away(self._caller)
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None) -> Task:
         """Start a task."""
@@ -87,13 +87,14 @@ class FusedBackend(ParallelBackendBase):
         dtype_policy: keras.DTypePolicy,
         func: Callable[[], Any],
         callback: Callable[[Any], None] | None,
+        error: BaseException | None,
     ) -> None:
         # What the user has set, Keras keeps for the thread that set it.
         keras.config.set_dtype_policy(dtype_policy)
         try:
-            outcome: tuple[bool, Any] = True, func()
-        except BaseException as error:  # raised again by retrieve_result_callback
-            outcome = False, error
+            outcome: tuple[bool, Any] = (False, error) if error else (True, func())
+        except BaseException as raised:  # raised again by retrieve_result_callback
+            outcome = False, raised
         # joblib may submit the next task here, so this one ends only afterwards: the meeting goes on waiting.
         if callback is not None:
             callback(outcome)
@@ -120,7 +121,7 @@ class FusedBackend(ParallelBackendBase):
         """Count the calling task in again."""
         self._close_dispatch()
         if self._caller is not None:
-            self._meeting.come_back(self._caller)
+            self._caller.meeting.come_back(self._caller)
             self._caller = None
 
     def abort_everything(self, ensure_ready: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import heapq
 import itertools
 import os
@@ -13,6 +14,8 @@ from typing import Any
 
 from ._ledger import Ledger
 
+# Takes None, or the error that keeps it from being done.
+Work = Callable[[BaseException | None], None]
 Train = Callable[[Sequence[Any], Callable[[], bool]], Sequence[Any]]
 
 
@@ -27,12 +30,12 @@ class Task:
     tasks that it has started itself).
     """
 
-    def __init__(self, meeting: Meeting, work: Callable[[], None], level: int) -> None:
+    def __init__(self, meeting: Meeting, work: Work, level: int) -> None:
         self.meeting = meeting
         self.level = level
         self.is_cancelled = False
         self.has_ended = threading.Event()
-        self._work: Callable[[], None] | None = work
+        self._work: Work | None = work
         self._item: Any = None
         self._n_bytes = 0
         self._keeps_slot = False
@@ -40,11 +43,16 @@ class Task:
         self._turn = threading.Event()
         self._leads = False
 
-    def run(self) -> None:
+    def run(self, error: BaseException | None) -> None:
         """Do the task's work, and let go of what it holds: somebody may hold the task until all have ended."""
         work, self._work = self._work, None
         assert work is not None
-        work()
+        # As in a thread of its own, what NumPy and others keep for a context ends with the task.
+        contextvars.Context().run(work, error)
+
+    def end_before_it_begins(self) -> None:
+        self._work = None
+        self.has_ended.set()
 
     @property
     def n_models(self) -> int:
@@ -95,27 +103,20 @@ class _Slots:
             heapq.heappush(self._new, (-task.level, next(self._numbers), task))
             self._wake_one()
 
-    def remove(self, task: Task) -> bool:
-        """Let a task never begin; tell whether it has not begun yet."""
+    def remove(self, tasks: Iterable[Task]) -> list[Task]:
+        """Let tasks never begin; give those that have not begun yet."""
+        unwanted = set(tasks)
         with self._lock:
-            left = [entry for entry in self._new if entry[2] is not task]
-            is_new = len(left) < len(self._new)
-            heapq.heapify(left)
-            self._new = left
+            removed = [entry[2] for entry in self._new if entry[2] in unwanted]
+            self._new = [entry for entry in self._new if entry[2] not in unwanted]
+            heapq.heapify(self._new)
             self._may_begin.notify_all()
-            return is_new
+            return removed
 
     def new_for_another_thread(self) -> Task | None:
         """Give the next task, with a slot, if one may begin and no idle thread will take it."""
         with self._lock:
             return self._taken() if self._can_begin() and not self._n_idle else None
-
-    def give_back(self, task: Task) -> None:
-        """Let a task that was taken begin some other time."""
-        with self._lock:
-            heapq.heappush(self._new, (-task.level, next(self._numbers), task))
-            self._n_free += 1
-            self._wake_one()
 
     def new_for_idle_thread(self) -> Task | None:
         """Wait for the next task that may begin, and give it with a slot; None when there are no more."""
@@ -143,6 +144,8 @@ class _Slots:
             self._n_coming_back -= 1
             self._n_free -= 1
             self._n_lent -= was_lent
+            if self._n_free:
+                self._wake_one()
 
     def release(self, *, is_lent: bool = False) -> None:
         """Give a slot back, or lend it."""
@@ -205,7 +208,7 @@ class Meeting:
 
     # --- tasks --------------------------------------------------------------------------------------------------
 
-    def submit(self, work: Callable[[], None], level: int = 0) -> Task:
+    def submit(self, work: Work, level: int = 0) -> Task:
         """Do some work in a thread, as a task; until it waits or ends, the others wait for it.
 
         ``level`` tells how many tasks wait for this one, each for the next.
@@ -216,18 +219,20 @@ class Meeting:
         self._slots.add(task)
         try:
             self._begin_new()
-        except RuntimeError:
+        except BaseException:  # an interruption
             self.cancel([task])
             raise
         return task
 
     def wait_for(self, tasks: Iterable[Task]) -> None:
-        """Wait until these tasks have ended and, unless a task calls, their threads too."""
+        """Wait until these tasks have ended and, unless a task of this meeting calls, the threads too."""
         for task in tasks:
             task.has_ended.wait()
-        if current_task() is None:
-            for thread in self._threads:
-                thread.join()
+        caller = current_task()
+        if caller is None or caller.meeting is not self:
+            while threads := [thread for thread in self._threads if thread.is_alive()]:
+                for thread in threads:
+                    thread.join()
 
     def _begin_new(self) -> None:
         """Start a thread for each task that may begin and that no idle thread takes."""
@@ -235,14 +240,15 @@ class Meeting:
             thread = threading.Thread(target=self._run, args=(task,), name="skneural-fit")
             try:
                 thread.start()
-            except RuntimeError:
-                # There can be no more threads. One that ends its task will take this one.
-                self._slots.give_back(task)
-                if not any(thread.is_alive() for thread in self._threads):
+            except BaseException as error:
+                if thread.ident is None:
+                    self._run_one(task, error)
+                if not isinstance(error, Exception):
                     raise
-                return
-            with self._lock:
-                self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
+            finally:
+                if thread.ident is not None:
+                    with self._lock:
+                        self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
 
     def _run(self, task: Task | None) -> None:
         """Run a task that has a slot, and then others."""
@@ -254,12 +260,13 @@ class Meeting:
             # After an error, which ends this thread but not the others' work.
             self._begin_new()
 
-    def _run_one(self, task: Task) -> None:
-        _threads.task = task
+    def _run_one(self, task: Task, error: BaseException | None = None) -> None:
+        """Run a task that has a slot; with an error that keeps it from its work, within whatever this thread does."""
+        outer, _threads.task = current_task(), task
         try:
-            task.run()
+            task.run(error)
         finally:
-            _threads.task = None
+            _threads.task = outer
             self._leave()
             self._slots.release()
             task.has_ended.set()
@@ -318,11 +325,11 @@ class Meeting:
     def cancel(self, tasks: Sequence[Task]) -> None:
         """End these tasks: some never begin, others raise when they wait, or are about to, or their training stops."""
         with self._lock:
+            for task in self._slots.remove(tasks):
+                self._n_active -= 1
+                task.end_before_it_begins()
             for task in tasks:
                 task.is_cancelled = True
-                if self._slots.remove(task):
-                    self._n_active -= 1
-                    task.has_ended.set()
                 # One that was woken to lead trains for the others first.
                 if task in self._waiting and not task._leads:
                     self._waiting.remove(task)
@@ -368,9 +375,10 @@ class Meeting:
                 self._slots.acquire()
         if task.is_cancelled:
             raise MeetingCancelledError
-        if isinstance(task._outcome, BaseException):
-            raise task._outcome
-        return task._outcome
+        outcome, task._outcome = task._outcome, None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def _begin_to_wait(self, task: Task) -> None:
         """Count a task among those that wait; it keeps its slot where another would only bring more than is held."""

@@ -40,7 +40,7 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
         except CannotCompileError as error:
             why_keras = str(error)
     _logger.info("Training goes through Keras's own fit: %s.", why_keras)
-    with _KERAS_FIT, _counted(settings) as counted:
+    with _keras_fit_alone(), _counted(settings) as counted:
         return fit_with_keras(network, train, validation, counted, why_keras)
 
 
@@ -61,6 +61,21 @@ def _train(job: Job) -> Result:
         return train_alone(job)
     finally:
         job.ledger.end(job.n_epochs_left)
+
+
+@contextmanager
+def _keras_fit_alone() -> Iterator[None]:
+    """Let no other thread be in Keras's own fit; a task that waits for that is away meanwhile."""
+    task = current_task()
+    if not _KERAS_FIT.acquire(blocking=task is None):
+        assert task is not None
+        task.meeting.go_away(task)
+        _KERAS_FIT.acquire()
+        task.meeting.come_back(task)
+    try:
+        yield
+    finally:
+        _KERAS_FIT.release()
 
 
 @contextmanager

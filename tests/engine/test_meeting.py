@@ -7,9 +7,11 @@ import time
 import weakref
 from functools import partial
 
+import numpy as np
 import pytest
 
 from skneural._engine._meeting import Meeting, MeetingCancelledError, current_task
+from skneural._fused import FusedBackend
 
 TIMEOUT = 20.0
 
@@ -18,8 +20,10 @@ def run_tasks(meeting, bodies, level=0):
     """Run each body as a task of the meeting, and give what they returned or raised."""
     outcomes = [None] * len(bodies)
 
-    def run(position):
+    def run(position, error):
         try:
+            if error is not None:
+                raise error
             outcomes[position] = bodies[position]()
         except BaseException as error:
             outcomes[position] = error
@@ -223,10 +227,10 @@ def test_a_task_that_has_ended_holds_nothing_of_its_work():
     held = Held()
     reference = weakref.ref(held)
     may_go_on = threading.Event()
-    first = meeting.submit(partial(setattr, held, "used", True))
+    first = meeting.submit(partial(setattr, held, "error"))
     del held
     # The thread is idle by now, or works on this one.
-    second = meeting.submit(partial(may_go_on.wait, TIMEOUT))
+    second = meeting.submit(lambda error: may_go_on.wait(TIMEOUT))
     join([first])
     assert reference() is None
     may_go_on.set()
@@ -248,10 +252,10 @@ def test_an_error_of_the_caller_s_own_ends_no_other_task(monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda error: errors.append(str(error.exc_value)))
     meeting = Meeting(squares([]), n_slots=1)
 
-    def fail():
+    def fail(error):
         raise RuntimeError("broken callback")
 
-    tasks = [meeting.submit(work) for work in (fail, lambda: done.append(1), fail, lambda: done.append(2))]
+    tasks = [meeting.submit(work) for work in (fail, lambda _: done.append(1), fail, lambda _: done.append(2))]
     join(tasks)
     meeting.wait_for(tasks)
     assert done == [1, 2]
@@ -259,35 +263,83 @@ def test_an_error_of_the_caller_s_own_ends_no_other_task(monkeypatch):
     assert meeting._n_active == 0
 
 
-def test_few_threads_are_enough_where_there_can_be_no_more(monkeypatch):
+def test_an_interruption_while_a_thread_starts_leaves_nothing_behind(monkeypatch):
     meeting = Meeting(squares([]), n_slots=1)
+    start = threading.Thread.start
+    told = []
+
+    def start_and_interrupt(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    def interrupt(thread):
+        raise KeyboardInterrupt
+
+    for broken in (interrupt, start_and_interrupt):
+        monkeypatch.setattr(threading.Thread, "start", broken)
+        with pytest.raises(KeyboardInterrupt):
+            meeting.submit(lambda error: told.append(type(error)))
+        monkeypatch.undo()
+        meeting.wait_for([])
+        assert meeting._n_active == 0
+        assert not any(thread.is_alive() for thread in meeting._threads)
+    assert told == [KeyboardInterrupt, type(None)]
+    outcomes, tasks = run_tasks(meeting, [lambda: current_task().train(3)])
+    join(tasks)
+    assert outcomes == [9]
+
+
+def test_a_task_that_gets_no_thread_fails_and_hinders_nobody(monkeypatch):
+    meeting = Meeting(squares([]), n_slots=1)
+    error = RuntimeError("can't start new thread")
     n_left, start = [2], threading.Thread.start
 
     def start_two(thread):
         if n_left[0] == 0:
-            raise RuntimeError("can't start new thread")
+            raise error
         n_left[0] -= 1
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_two)
-    done = []
-
-    def body():
-        with meeting.turn_to_train(n_bytes=0):
-            time.sleep(0.005)
-        done.append(threading.current_thread())
-
-    _, tasks = run_tasks(meeting, [body] * 10)
+    # The first two wait at the meeting for all others, and there is no thread for these.
+    outcomes, tasks = run_tasks(meeting, [lambda item=item: current_task().train(item) for item in range(6)])
     join(tasks)
     meeting.wait_for(tasks)
-    assert len(done) == 10
-    assert len(set(done)) <= 2
-    monkeypatch.undo()
-    n_left[0] = 0
-    monkeypatch.setattr(threading.Thread, "start", start_two)
-    with pytest.raises(RuntimeError, match="new thread"):
-        meeting.submit(body)
+    assert [outcome for outcome in outcomes if outcome is not error] == [0, 1]
     assert meeting._n_active == 0
+    monkeypatch.undo()
+    outcomes, tasks = run_tasks(meeting, [lambda: current_task().train(3)])
+    join(tasks)
+    assert outcomes == [9]
+
+
+def test_what_a_library_keeps_for_a_thread_ends_with_the_task():
+    meeting = Meeting(squares([]), n_slots=1)
+    may_go_on = threading.Event()
+    bodies = [lambda: may_go_on.wait(TIMEOUT), lambda: np.seterr(all="raise"), lambda: np.geterr()["under"]]
+    outcomes, tasks = run_tasks(meeting, bodies)
+    may_go_on.set()
+    join(tasks)
+    assert outcomes[2] == np.geterr()["under"] != "raise"
+
+
+def test_a_meeting_within_a_task_of_another_leaves_the_other_s_counts_alone():
+    outer, inner = FusedBackend(max_models=4), FusedBackend(max_models=4)
+
+    def body():
+        inner.start_call()
+        task = inner.submit(lambda: current_task().meeting is inner._meeting)
+        inner._close_dispatch()
+        inner.terminate()
+        inner.stop_call()
+        return task.has_ended.is_set(), current_task().meeting is outer._meeting
+
+    outcomes, tasks = run_tasks(outer._meeting, [body])
+    join(tasks)
+    assert outcomes == [(True, True)]
+    for backend in (outer, inner):
+        assert backend._meeting._n_active == backend._meeting._n_dispatches == 0
+        assert backend._meeting._slots._n_free == 1
 
 
 @pytest.mark.parametrize("max_bytes", [10**9, 30, 1])
