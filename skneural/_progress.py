@@ -15,7 +15,7 @@ from ._engine import Ledger
 def shown_progress(ledger: Ledger) -> Iterator[None]:
     """Show what a ledger counts in a bar on the standard error stream, as long as the block runs.
 
-    The totals are those of the fits that have come so far, so the time left is that of what is known.
+    The totals hold the fits that have come so far, those yet to begin with as many epochs as the others on average.
     """
     columns = (
         TextColumn("networks {task.fields[n_models_done]}/{task.fields[n_models]}"),
@@ -32,8 +32,8 @@ def shown_progress(ledger: Ledger) -> Iterator[None]:
             progress.update(
                 bar,
                 completed=ledger.n_epochs_done,
-                total=ledger.n_epochs,
-                n_models=ledger.n_models,
+                total=ledger.n_epochs_expected,
+                n_models=ledger.n_models_expected,
                 n_models_done=ledger.n_models_done,
             )
 

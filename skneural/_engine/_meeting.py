@@ -170,13 +170,13 @@ class Meeting:
     open, and does a task wait? If so, the first of those that wait is woken to lead, so there is no state in which all
     wait for each other. A task that is neither waiting nor away is computing and will change state by itself, or has
     yet to begin; one that is away waits only for tasks it has started, which are active, waiting or away in turn, and
-    the innermost of them are not away. A task begins once a slot is free that no other comes back for and some who have
-    lent theirs are back: each of these events happens by itself, and wakes a thread for it. To submit a task waits for
-    nothing, since joblib holds a lock of its own meanwhile. The slots below are held by active tasks only, and given
-    back before anything is waited for, but where what waits already holds ``max_bytes`` and other items are in
-    training, which needs no slot. When that ends, a task that has kept its slot is reason enough to wake the next
-    leader. Who has a turn to train runs a program or the native engine, no code of a user's, waits for nothing, and
-    gives it back before it asks for a slot again.
+    the innermost of them are not away, or for Keras's own fit, which who is in it ends by himself. A task begins once a
+    slot is free that no other comes back for and some who have lent theirs are back: each of these events happens by
+    itself, and wakes a thread for it. To submit a task waits for nothing, since joblib holds a lock of its own
+    meanwhile. The slots below are held by active tasks only, and given back before anything is waited for, but where
+    what waits already holds ``max_bytes`` and other items are in training, which needs no slot. When that ends, a task
+    that has kept its slot is reason enough to wake the next leader. Who has a turn to train runs a program or the
+    native engine, no code of a user's, waits for nothing, and gives it back before it asks for a slot again.
 
     Tasks compute one at a time, as they would without a meeting, since threads that take turns at Python's lock hinder
     each other. Training does without that lock: as many tasks have a turn at it as there are processors, and one
@@ -216,6 +216,7 @@ class Meeting:
         task = Task(self, work, level)
         with self._lock:
             self._n_active += 1
+        self.ledger.add_tasks_to_begin(1)
         self._slots.add(task)
         try:
             self._begin_new()
@@ -262,6 +263,7 @@ class Meeting:
 
     def _run_one(self, task: Task, error: BaseException | None = None) -> None:
         """Run a task that has a slot; with an error that keeps it from its work, within whatever this thread does."""
+        self.ledger.add_tasks_to_begin(-1)
         outer, _threads.task = current_task(), task
         try:
             task.run(error)
@@ -326,6 +328,7 @@ class Meeting:
         """End these tasks: some never begin, others raise when they wait, or are about to, or their training stops."""
         with self._lock:
             for task in self._slots.remove(tasks):
+                self.ledger.add_tasks_to_begin(-1)
                 self._n_active -= 1
                 task.end_before_it_begins()
             for task in tasks:

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from skneural._engine._ledger import Ledger
 from skneural._engine._meeting import Meeting, MeetingCancelledError, current_task
 from skneural._fused import FusedBackend
 
@@ -200,6 +201,27 @@ def test_few_tasks_begin_while_others_wait_for_a_turn_and_few_threads_do_them_al
     assert len(threads) <= n_turns + 3
     meeting.wait_for(tasks)
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_the_ledger_expects_of_tasks_to_begin_what_the_others_have_brought():
+    ledger, may_go_on = Ledger(), threading.Event()
+    meeting = Meeting(squares([]), n_slots=1, ledger=ledger)
+    begun = threading.Event()
+
+    def first():
+        ledger.begin(20)
+        ledger.begin(10)
+        begun.set()
+        may_go_on.wait(TIMEOUT)
+
+    _, tasks = run_tasks(meeting, [first, *[lambda: None] * 3])
+    assert begun.wait(TIMEOUT)
+    assert (ledger.n_models_expected, ledger.n_epochs_expected) == (2 + 3, 30 + 3 * 15)
+    meeting.cancel(tasks[3:])
+    assert (ledger.n_models_expected, ledger.n_epochs_expected) == (2 + 2, 30 + 2 * 15)
+    may_go_on.set()
+    join(tasks)
+    assert (ledger.n_models_expected, ledger.n_epochs_expected) == (2, 30)
 
 
 def test_tasks_of_a_cancelled_call_that_have_not_begun_never_do():
