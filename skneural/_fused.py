@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -51,6 +52,7 @@ class FusedBackend(ParallelBackendBase):
         self._running: list[Task] = []
         self._dispatches = False
         self._caller: Task | None = None
+        self._context = contextvars.Context()
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return how many tasks may be under way: enough for a full stack, whatever ``n_jobs`` asks for."""
@@ -71,6 +73,7 @@ class FusedBackend(ParallelBackendBase):
         self._meeting.open_dispatch()
         self._dispatches = True
         self._caller = current_task()
+        self._context = contextvars.copy_context()
         if self._caller is not None:
             self._caller.meeting.go_away(self._caller)
 
@@ -78,7 +81,7 @@ class FusedBackend(ParallelBackendBase):
         """Start a task."""
         work = partial(self._run, keras.config.dtype_policy(), func, callback)
         self._running = [task for task in self._running if not task.has_ended.is_set()]
-        task = self._meeting.submit(work, self.nesting_level or 0)
+        task = self._meeting.submit(work, self.nesting_level or 0, self._context)
         self._running.append(task)
         return task
 

@@ -30,12 +30,13 @@ class Task:
     tasks that it has started itself).
     """
 
-    def __init__(self, meeting: Meeting, work: Work, level: int) -> None:
+    def __init__(self, meeting: Meeting, work: Work, level: int, context: contextvars.Context) -> None:
         self.meeting = meeting
         self.level = level
         self.is_cancelled = False
         self.has_ended = threading.Event()
         self._work: Work | None = work
+        self._context = context
         self._item: Any = None
         self._n_bytes = 0
         self._keeps_slot = False
@@ -47,8 +48,7 @@ class Task:
         """Do the task's work, and let go of what it holds: somebody may hold the task until all have ended."""
         work, self._work = self._work, None
         assert work is not None
-        # As in a thread of its own, what NumPy and others keep for a context ends with the task.
-        contextvars.Context().run(work, error)
+        self._context.run(work, error)
 
     def end_before_it_begins(self) -> None:
         self._work = None
@@ -208,12 +208,13 @@ class Meeting:
 
     # --- tasks --------------------------------------------------------------------------------------------------
 
-    def submit(self, work: Work, level: int = 0) -> Task:
+    def submit(self, work: Work, level: int = 0, context: contextvars.Context | None = None) -> Task:
         """Do some work in a thread, as a task; until it waits or ends, the others wait for it.
 
-        ``level`` tells how many tasks wait for this one, each for the next.
+        ``level`` tells how many tasks wait for this one, each for the next. Libraries find what they keep for a
+        ``context``, by default nothing; what they change in it ends with the task.
         """
-        task = Task(self, work, level)
+        task = Task(self, work, level, contextvars.Context() if context is None else context.copy())
         with self._lock:
             self._n_active += 1
         self.ledger.add_tasks_to_begin(1)

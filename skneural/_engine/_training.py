@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 
@@ -19,8 +20,10 @@ from ._records import Data, Result, Settings
 from ._together import may_be_stacked
 
 _logger = logging.getLogger("skneural")
-# Keras's own fit keeps state that is global to the process.
-_KERAS_FIT = threading.RLock()
+# Keras's own fit keeps state that is global to the process. Who is in it and calls others, from a callback, stands
+# still meanwhile: these have a lock of their own.
+_OUTERMOST = threading.Lock()
+_KERAS_FIT = ContextVar("_KERAS_FIT", default=_OUTERMOST)
 
 
 def fit(network: Network, train: Data, validation: Data | None, settings: Settings) -> Result:
@@ -66,16 +69,18 @@ def _train(job: Job) -> Result:
 @contextmanager
 def _keras_fit_alone() -> Iterator[None]:
     """Let no other thread be in Keras's own fit; a task that waits for that is away meanwhile."""
-    task = current_task()
-    if not _KERAS_FIT.acquire(blocking=task is None):
+    task, lock = current_task(), _KERAS_FIT.get()
+    if not lock.acquire(blocking=task is None):
         assert task is not None
         task.meeting.go_away(task)
-        _KERAS_FIT.acquire()
+        lock.acquire()
         task.meeting.come_back(task)
+    within = _KERAS_FIT.set(threading.Lock())
     try:
         yield
     finally:
-        _KERAS_FIT.release()
+        _KERAS_FIT.reset(within)
+        lock.release()
 
 
 @contextmanager

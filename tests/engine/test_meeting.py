@@ -7,6 +7,7 @@ import time
 import weakref
 from functools import partial
 
+import joblib
 import numpy as np
 import pytest
 
@@ -343,6 +344,12 @@ def test_what_a_library_keeps_for_a_thread_ends_with_the_task():
     may_go_on.set()
     join(tasks)
     assert outcomes[2] == np.geterr()["under"] != "raise"
+
+
+def test_tasks_find_what_a_library_keeps_for_the_caller_of_joblib():
+    with joblib.parallel_config(FusedBackend()), np.errstate(under="print"):
+        found = joblib.Parallel()(joblib.delayed(np.geterr)() for _ in range(3))
+    assert [errors["under"] for errors in found] == ["print"] * 3
 
 
 def test_a_meeting_within_a_task_of_another_leaves_the_other_s_counts_alone():
