@@ -27,7 +27,7 @@ class Task:
     """One thread's work inside a meeting.
 
     It is *active* (computing, or about to), *waiting* (at the meeting, with something to train) or *away* (waiting for
-    tasks that it has started itself).
+    tasks that it has started itself, or to be alone in Keras's own fit).
     """
 
     def __init__(self, meeting: Meeting, work: Work, level: int, context: contextvars.Context) -> None:
@@ -51,6 +51,7 @@ class Task:
         self._context.run(work, error)
 
     def end_before_it_begins(self) -> None:
+        """Let go of the work undone."""
         self._work = None
         self.has_ended.set()
 
