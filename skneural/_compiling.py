@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 
+from ._foreign_names import value_hint
 from ._seeds import seeded_global_generators
 
 
@@ -206,9 +207,7 @@ def check_initializer(owner: str, parameter: str, initializer: Any) -> None:
 
 def raise_unknown(owner: str, parameter: str, name: Any, known: Iterable[str]) -> None:
     """Raise the error for an unknown name, with the nearest known one."""
-    known = sorted(known)
-    nearest = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
-    hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Known names: {', '.join(known)}."
+    hint = value_hint(parameter, str(name), known)
     raise ValueError(f"The {parameter!r} parameter of {owner} is unknown: {name!r}. {hint}")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -27,7 +26,8 @@ from ._compiling import (
     resolve_metrics,
     resolve_optimizer,
 )
-from ._neural import NeuralEstimator, Schedule, is_routed, signature_parameters
+from ._foreign_names import foreign_value
+from ._neural import NeuralEstimator, Schedule, is_routed
 from ._schedules import SCHEDULES, learning_rate_factors
 from ._scikit_compat import Interval, StrOptions
 from ._seeds import seeded_global_generators
@@ -119,6 +119,7 @@ class FamilyEstimator(NeuralEstimator):
     """
 
     _allows_nd = False
+    _has_model_function = False
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",)}
     _build: Callable[[Any], keras.Model]
 
@@ -139,12 +140,21 @@ class FamilyEstimator(NeuralEstimator):
 
     # --- checks -------------------------------------------------------------------------------------------------
 
+    def _model_function(self) -> None:
+        return None
+
     def _check_parameters(self) -> None:
+        if hint := foreign_value("learning_rate", self.learning_rate):
+            raise ValueError(
+                f"The 'learning_rate' parameter of {type(self).__name__} is unknown: {self.learning_rate!r}. {hint}"
+            )
         self._validate_params()
         super()._check_parameters()
         self._check_routed()
         owner = type(self).__name__
         check_initializer(owner, "kernel_initializer", self.kernel_initializer)
+        for activation in self.activation if isinstance(self.activation, list | tuple) else [self.activation]:
+            check_activation(owner, activation)
         self._check_schedules()
         # Unknown optimizers and metrics are reported here, before anything is built.
         self._optimizer()
@@ -153,9 +163,7 @@ class FamilyEstimator(NeuralEstimator):
     def _check_routed(self) -> None:
         owner = type(self).__name__
         for name in getattr(self, "_user_params", ()):
-            nearest = difflib.get_close_matches(name, signature_parameters(cast(Any, type(self))), n=1, cutoff=0.5)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise TypeError(f"{owner} has no parameter {name!r}.{hint}")
+            raise TypeError(f"{owner} has no parameter {name!r}.{self._hint_for(name)}")
         if model_parameters := [name for name in vars(self) if name.startswith("model__")]:
             raise ValueError(
                 f"{owner} has no model function that could take {model_parameters[0]!r}. "
@@ -192,8 +200,6 @@ class FamilyEstimator(NeuralEstimator):
                 f"{' and then one per '.join(counts)}. "
                 f"Got {len(listed)} for {' and '.join(f'{count} {part}s' for part, count in counts.items())}."
             )
-        for single in listed:
-            check_activation(owner, single)
         return listed
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast
 
 import keras
 import numpy as np
@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
 from ._compiling import averages_rows, loss_name, resolve_loss, resolve_metrics, resolve_optimizer
+from ._foreign_names import argument_hint, attribute_hint, parameter_hint
 from ._scikit_compat import build_users_model, has_callbacks, keras_callbacks, users_compile_arguments
 from ._seeds import draw_seeds, seeded_global_generators
 from ._targets import ClassTargets, RegressionTargets
@@ -105,6 +106,11 @@ def _inherited_parameters(cls: Any) -> frozenset[str]:
     return frozenset(name for base in cls.__mro__ if "__init__" in vars(base) for name in signature_parameters(base))
 
 
+def _is_equal(value: Any, default: Any) -> bool:
+    """Whether a parameter has its default value."""
+    return value is default or (type(value) is type(default) and bool(value == default))
+
+
 def is_routed(name: str) -> bool:
     """Whether a parameter's name sends it on, as ``optimizer__beta_1`` does."""
     prefix, delimiter, _ = name.partition("__")
@@ -118,6 +124,8 @@ class NeuralEstimator(CallbackSupportMixin):
     """
 
     _allows_nd = True
+    # Whether the network is the user's own, from a function or ready.
+    _has_model_function = True
     # What ``batch_size`` may be beside a number, None and -1, and ``epochs`` beside a number.
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
@@ -146,13 +154,79 @@ class NeuralEstimator(CallbackSupportMixin):
         for name, value in params.items():
             if is_routed(name):
                 setattr(self, name, value)
-        BaseEstimator.set_params(self, **{name: value for name, value in params.items() if not is_routed(name)})
+        flat = {name: value for name, value in params.items() if not is_routed(name)}
+        # The model first: which other names there are depends on it.
+        for name in sorted(flat, key=lambda name: name not in ("model", "build_fn")):
+            self._set_parameter(name, flat[name])
         return self
+
+    def _set_parameter(self, name: str, value: Any) -> None:
+        """Set a parameter of the constructor, or one that the model function takes."""
+        if name in self._get_param_names() or "__" in name:
+            BaseEstimator.set_params(self, **{name: value})
+        elif name in self._function_parameters():
+            self._user_params = {*getattr(self, "_user_params", ()), name}
+            setattr(self, name, value)
+        else:
+            raise ValueError(
+                f"Invalid parameter {name!r} for estimator {type(self).__name__}.{self._hint_for(name)} "
+                "Known parameters: get_params()."
+            )
+
+    def _model_function(self) -> Callable[..., Any] | None:
+        """Return the user's function that makes a model, None where there is none."""
+        model = next((item for item in (self.model, self.build_fn) if item is not None), None)
+        model = getattr(self, "_keras_build_fn", None) if model is None else model
+        return model if inspect.isroutine(model) or isinstance(model, functools.partial) else None
+
+    def _function_parameters(self) -> Mapping[str, inspect.Parameter]:
+        """Return the parameters of the model function, those of ``**kwargs`` left out."""
+        function = self._model_function()
+        parameters = {} if function is None else inspect.signature(function).parameters
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return {name: parameter for name, parameter in parameters.items() if parameter.kind in kinds}
+
+    def _takes_any_parameter(self) -> bool:
+        """Whether the model function takes ``**kwargs``."""
+        function = self._model_function()
+        parameters = {} if function is None else inspect.signature(function).parameters
+        return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+
+    def _hint_for(self, name: str) -> str:
+        """Say what to write instead of a parameter that there is not: sentences, each behind a space, or nothing."""
+        own = cast(Any, type(self))
+        known = [*self._function_parameters(), *signature_parameters(own)]
+        if hint := parameter_hint(name, known, has_model_function=self._has_model_function):
+            return hint
+        for prefix, method in (("fit", keras.Model.fit), ("compile", keras.Model.compile)):
+            if name in _arguments_of(method):
+                return f" Give {prefix}__{name}=... instead."
+        if self._model_function() is None:
+            return ""
+        return f" Let the model function take an argument {name!r}; then {name}=... and model__{name}=... set it."
+
+    def _shared_parameters(self) -> set[str]:
+        """Names of parameters of the constructor that the model function takes too, and that it is to be given."""
+        defaults = inspect.signature(type(self)).parameters
+        return {
+            name
+            for name, parameter in self._function_parameters().items()
+            if name in defaults
+            and (parameter.default is parameter.empty or not _is_equal(getattr(self, name), defaults[name].default))
+        }
 
     def _routed(self, prefix: str) -> dict[str, Any]:
         """Parameters named ``prefix__*``, by the rest of their names."""
         start = prefix + "__"
         return {name.removeprefix(start): value for name, value in vars(self).items() if name.startswith(start)}
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):
+                # A property has raised: let it say why.
+                return object.__getattribute__(self, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}.{attribute_hint(name)}")
 
     # The very function: scikit-learn's printer knows estimators inside others by it.
     __repr__ = BaseEstimator.__repr__
@@ -195,7 +269,7 @@ class NeuralEstimator(CallbackSupportMixin):
         self._check_model_parameter()
         self._check_names()
         with seeded_global_generators(seed):
-            model = build_users_model(self)
+            model = build_users_model(self, self._shared_parameters())
         if not isinstance(model, keras.Model):
             raise TypeError(f"The model function of {type(self).__name__} must return a keras.Model. Got {model!r}.")
         if model is self.model:
@@ -272,18 +346,12 @@ class NeuralEstimator(CallbackSupportMixin):
                 f"The 'model' parameter of {owner} must be a function that returns a keras.Model, or a ready one. "
                 f"Got {model!r} instead."
             )
-        parameters = {} if is_ready else inspect.signature(model).parameters
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        if self._takes_any_parameter():
             return
         own = [name for name in getattr(self, "_user_params", ()) if not is_routed(name)]
-        owners: Any = type(self)
-        known = [*parameters, *signature_parameters(owners)]
-        for name in sorted({*own, *self._routed("model")}):
-            if name not in parameters:
-                nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-                hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-                reason = "a ready model takes none" if is_ready else "neither has its model function"
-                raise TypeError(f"{owner} has no parameter {name!r}, and {reason}.{hint}")
+        for name in sorted({*own, *self._routed("model")} - set(self._function_parameters())):
+            reason = "a ready model takes none" if is_ready else "neither has its model function"
+            raise TypeError(f"{owner} has no parameter {name!r}, and {reason}.{self._hint_for(name)}")
 
     def _merges_rows(self, network: _engine.Network) -> bool:
         """Whether equal rows may be merged in training with one batch: nothing draws for rows, mixes or counts them."""
@@ -696,7 +764,9 @@ def check_arguments(owner: str, given: Iterable[str], known: Sequence[str], pref
     for name in given:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            hint = f"Did you mean {prefix + nearest[0]!r}?" if nearest else f"Known: {', '.join(known)}."
+            hint = argument_hint(name) or (
+                f"Did you mean {prefix + nearest[0]!r}?" if nearest else f"Known: {', '.join(known)}."
+            )
             raise TypeError(f"{owner} got an unexpected argument {prefix + name!r}. {hint}")
 
 

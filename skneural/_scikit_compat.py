@@ -20,14 +20,21 @@ if "_more_tags" in vars(BaseWrapper):
     del BaseWrapper._more_tags
 
 
-def build_users_model(estimator: BaseWrapper) -> keras.Model:
-    """Call the user's model function with ``meta``, ``compile_kwargs``, ``params`` as it asks for (scikeras 0.13)."""
+def build_users_model(estimator: BaseWrapper, shared: set[str]) -> keras.Model:
+    """Call the user's model function with ``meta``, ``compile_kwargs``, ``params`` as it asks for (scikeras 0.13).
+
+    ``shared`` names parameters of the constructor that it takes too.
+    """
     # scikeras would switch TensorFlow's determinism on for the process if it saw a seed.
-    estimator._random_state = None
+    temporary = {"_random_state": None, "_user_params": {*getattr(estimator, "_user_params", ()), *shared}}
+    before = {name: vars(estimator)[name] for name in temporary if name in vars(estimator)}
+    vars(estimator).update(temporary)
     try:
         model: keras.Model = estimator._build_keras_model()
     finally:
-        del estimator._random_state
+        for name in temporary:
+            del vars(estimator)[name]
+        vars(estimator).update(before)
     return model
 
 
