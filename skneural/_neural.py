@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar, cast
 
 import keras
 import numpy as np
@@ -49,6 +50,8 @@ _SETTINGS_ARGUMENTS = (
     "verbose",
 )
 _KERAS_BATCH_SIZE = 32
+Estimator = TypeVar("Estimator", bound="NeuralEstimator")
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class _Rows(NamedTuple):
@@ -68,7 +71,8 @@ class _Rows(NamedTuple):
 class Schedule(NamedTuple):
     """How long one call trains, and from where.
 
-    ``arguments`` are those of ``keras.Model.fit``, from the parameters and from the call.
+    ``arguments`` are those of ``keras.Model.fit``, from the parameters and from the call. ``declared`` are attributes
+    that the call sets, such as the classes that there will ever be.
     """
 
     keeps_network: bool
@@ -76,21 +80,43 @@ class Schedule(NamedTuple):
     epochs: Any
     initial_epoch: int
     arguments: Mapping[str, Any]
+    declared: Mapping[str, Any] = MappingProxyType({})
 
 
 @contextmanager
-def _all_or_nothing(estimator: Any, *, trains_in_place: bool = False) -> Iterator[None]:
-    """Leave an estimator as it was when the block fails: one fitted before still predicts as before."""
-    before = vars(estimator).copy()
+def _in_one_step(estimator: Estimator, *, trains_in_place: bool = False) -> Iterator[Estimator]:
+    """Give a twin to work on, and take over in one step what the block has changed in it once it has succeeded.
+
+    Whoever predicts meanwhile in another thread sees the estimator as it was, and so does the user when it fails. The
+    twin shares the network: with ``trains_in_place`` that is put back when the block fails.
+    """
+    before = dict(vars(estimator))
+    twin = object.__new__(type(estimator))
+    twin.__dict__ = dict(before)
     state = before["_network"].state if trains_in_place else None
     try:
-        yield
+        yield twin
     except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        if trains_in_place:
+        if state is not None:
             before["_network"].state = state
         raise
+    changed = {name: value for name, value in vars(twin).items() if name not in before or value is not before[name]}
+    # What the user has set in the meantime stays. One assignment: no thread sees half of it.
+    kept = {name: value for name, value in vars(estimator).items() if name in vars(twin) or name not in before}
+    estimator.__dict__ = kept | changed
+
+
+def of_one_state(method: Method) -> Method:
+    """Let a method read all attributes as one fit left them, though another thread may fit anew meanwhile."""
+
+    @functools.wraps(method)
+    def consistent(self: Any, *arguments: Any, **named: Any) -> Any:
+        view = object.__new__(type(self))
+        # A later fit gives the estimator another dict.
+        view.__dict__ = vars(self)
+        return method(view, *arguments, **named)
+
+    return cast(Method, consistent)
 
 
 @functools.lru_cache
@@ -363,8 +389,9 @@ class NeuralEstimator(CallbackSupportMixin):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule) -> None:
         """Run one training from the user's data to a trained network, or leave everything as it was."""
-        with _all_or_nothing(self, trains_in_place=schedule.keeps_network):
-            self._fit_under_callbacks(X, y, sample_weight, validation, schedule)
+        with _in_one_step(self, trains_in_place=schedule.keeps_network) as fitted:
+            vars(fitted).update(dict(schedule.declared))
+            fitted._fit_under_callbacks(X, y, sample_weight, validation, schedule)
 
     @with_callbacks
     def _fit_under_callbacks(
@@ -608,19 +635,31 @@ class NeuralEstimator(CallbackSupportMixin):
         self : estimator
             The estimator itself, ready to predict.
         """
+        return self._initialize(X, y, {})
+
+    def _initialize(self, X: Any, y: Any, declared: Mapping[str, Any]) -> Self:
+        """Build the network, which attributes in ``declared`` are for."""
         self._check_parameters()
-        with _all_or_nothing(self):
-            self._prepare(self._validate(X, y, None, reset=True))
+        with _in_one_step(self) as initialized:
+            vars(initialized).update(dict(declared))
+            initialized._prepare(initialized._validate(X, y, None, reset=True))
         return self
 
     def _fit_from(
-        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], arguments: dict[str, Any]
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        arguments: dict[str, Any],
+        declared: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Train for ``epochs``, from a new network unless ``warm_start`` keeps the old one."""
+        """Train for ``epochs``, from a new network as ``declared`` unless ``warm_start`` keeps the old one."""
         self._check_parameters()
         self._check_fit_arguments(arguments)
         keeps_network = bool(self.warm_start) and self.initialized_
-        self._train(X, y, sample_weight, validation, keeps_network, False, self._fit_arguments() | arguments)
+        arguments = self._fit_arguments() | arguments
+        self._train(X, y, sample_weight, validation, keeps_network, False, arguments, declared)
         return self
 
     def _train(
@@ -632,6 +671,7 @@ class NeuralEstimator(CallbackSupportMixin):
         keeps_network: bool,
         is_partial: bool,
         arguments: dict[str, Any],
+        declared: Mapping[str, Any] | None = None,
     ) -> None:
         """Run one training with arguments of ``keras.Model.fit``, those for validation taken as X_val and y_val."""
         arguments, validation = self._with_validation_data(arguments, validation)
@@ -642,6 +682,7 @@ class NeuralEstimator(CallbackSupportMixin):
             epochs=arguments.pop("epochs", 1),
             initial_epoch=int(arguments.pop("initial_epoch", 0)),
             arguments=arguments,
+            declared={} if keeps_network or declared is None else declared,
         )
         self._fit(X, y, sample_weight, validation, schedule)
 
@@ -662,7 +703,14 @@ class NeuralEstimator(CallbackSupportMixin):
             )
         return rest, validation
 
-    def _partial_fit_from(self, X: Any, y: Any, sample_weight: Any, arguments: dict[str, Any]) -> Self:
+    def _partial_fit_from(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        arguments: dict[str, Any],
+        declared: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Train for one more epoch."""
         for name in ("epochs", "initial_epoch"):
             if name in arguments:
@@ -670,7 +718,7 @@ class NeuralEstimator(CallbackSupportMixin):
         self._check_parameters()
         self._check_fit_arguments(arguments)
         arguments = self._fit_arguments() | arguments | {"epochs": 1, "initial_epoch": self.current_epoch}
-        self._train(X, y, sample_weight, (None, None, None), self.initialized_, True, arguments)
+        self._train(X, y, sample_weight, (None, None, None), self.initialized_, True, arguments, declared)
         return self
 
     @property

@@ -12,7 +12,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags
 
 from . import _engine
 from ._compiling import is_loss_of_keras, loss_name
-from ._neural import NeuralEstimator, zero_row
+from ._neural import NeuralEstimator, of_one_state, zero_row
 from ._targets import ClassTargets, RegressionTargets, check_labels, check_values, class_weights
 
 
@@ -204,9 +204,8 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         TrainingDivergedError
             When the loss becomes NaN or infinite.
         """
-        if not (self.warm_start and self.initialized_):
-            self._all_classes = None
-        return self._fit_from(X, y, sample_weight, (X_val, y_val, sample_weight_val), kwargs)
+        declared = {"_all_classes": None}
+        return self._fit_from(X, y, sample_weight, (X_val, y_val, sample_weight_val), kwargs, declared)
 
     def initialize(self, X: Any, y: Any) -> Self:
         """Build the network for data of this shape without training it.
@@ -223,8 +222,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         self : estimator
             The estimator itself, ready to predict.
         """
-        self._all_classes = None
-        return super().initialize(X, y)
+        return self._initialize(X, y, {"_all_classes": None})
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
         """Train for one more epoch on (X, y), going on from the present weights and optimizer state.
@@ -247,15 +245,18 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         self : estimator
             The fitted estimator.
         """
-        if not self.initialized_:
-            self._all_classes = classes
-        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
+        if (
+            self.initialized_
+            and classes is not None
+            and not np.array_equal(np.unique(np.asarray(classes)), self.classes_)
+        ):
             raise ValueError(
                 f"classes={np.unique(np.asarray(classes)).tolist()} is not the same as in the first call: "
                 f"{self.classes_.tolist()}."
             )
-        return self._partial_fit_from(X, y, sample_weight, kwargs)
+        return self._partial_fit_from(X, y, sample_weight, kwargs, {"_all_classes": classes})
 
+    @of_one_state
     def predict(self, X: Any, **kwargs: Any) -> NDArray[Any]:
         """Return the most probable label of each row.
 
@@ -275,6 +276,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         labels: NDArray[Any] = self.target_encoder_.inverse_transform(outputs)
         return labels
 
+    @of_one_state
     def predict_proba(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
         """Return the probability of each class.
 
@@ -555,6 +557,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         """
         return self._partial_fit_from(X, y, sample_weight, kwargs)
 
+    @of_one_state
     def predict(self, X: Any, **kwargs: Any) -> NDArray[np.float64]:
         """Return the prediction for each row.
 
