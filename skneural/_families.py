@@ -27,7 +27,8 @@ from ._compiling import (
     resolve_optimizer,
 )
 from ._foreign_names import foreign_value
-from ._neural import NeuralEstimator, Schedule, is_routed
+from ._neural import NeuralEstimator, Schedule
+from ._parameters import is_routed
 from ._schedules import SCHEDULES, learning_rate_factors
 from ._scikit_compat import Interval, StrOptions
 from ._seeds import seeded_global_generators
