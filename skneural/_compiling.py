@@ -137,6 +137,14 @@ def loss_name(loss: Any) -> str:
     return _snake(getattr(loss, "__name__", type(loss).__name__))
 
 
+def single_loss(model: keras.Model) -> Any:
+    """Return the loss that a model with one output was compiled with, also from a list or dict of one; None without."""
+    loss = getattr(model, "loss", None)
+    if isinstance(loss, Mapping):
+        loss = list(loss.values())
+    return loss[0] if isinstance(loss, list | tuple) and len(loss) == 1 else loss
+
+
 def is_loss_of_keras(loss: Any) -> bool:
     """Whether a loss is one of Keras's own, given as a name, an instance or a function."""
     if isinstance(loss, keras.losses.Loss):

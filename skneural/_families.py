@@ -25,6 +25,7 @@ from ._compiling import (
     resolve_loss,
     resolve_metrics,
     resolve_optimizer,
+    single_loss,
 )
 from ._foreign_names import foreign_value
 from ._neural import NeuralEstimator, Schedule
@@ -121,6 +122,8 @@ class FamilyEstimator(NeuralEstimator):
 
     _allows_nd = False
     _has_model_function = False
+    # As those of scikit-learn's own: a column warns, and predictions have shape (n,).
+    _keeps_columns = False
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",)}
     _build: Callable[[Any], keras.Model]
 
@@ -265,6 +268,9 @@ class FamilyEstimator(NeuralEstimator):
 
     def _build_network(self, seed: int) -> _engine.Network:
         return _engine.Network.from_blueprint(self._blueprint(), seed)
+
+    def _compile(self, model: keras.Model) -> None:
+        self._blueprint().compile(model)
 
     def _check_kept_network(self) -> None:
         blueprint = self._blueprint()
@@ -428,6 +434,9 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
         activation = "sigmoid" if independent else "softmax"
         head = Head(loss, 1 if one_output else encoder.n_classes_, activation)
         return replace(head, activation="linear") if head.gives_logits else head
+
+    def _take_model(self, model: keras.Model) -> None:
+        self._gives_logits = bool(getattr(single_loss(model), "from_logits", False))
 
     def _build_network(self, seed: int) -> _engine.Network:
         self._gives_logits = self._head().gives_logits

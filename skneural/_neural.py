@@ -23,11 +23,12 @@ from sklearn.utils import InputTags, Tags, TargetTags
 from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
-from ._compiling import averages_rows, loss_name
+from ._features import network_inputs
+from ._fitted_model import FittedModel, Run, misfitting_rows
 from ._foreign_names import attribute_hint
-from ._parameters import Parameters, arguments_of, check_arguments
-from ._scikit_compat import build_users_model, has_callbacks, keras_callbacks, users_compile_arguments
-from ._seeds import draw_seeds, seeded_global_generators
+from ._parameters import arguments_of, check_arguments
+from ._scikit_compat import has_callbacks, keras_callbacks
+from ._seeds import draw_seeds
 from ._targets import ClassTargets, RegressionTargets
 from ._validation import (
     check_lengths,
@@ -118,13 +119,15 @@ def of_one_state(method: Method) -> Method:
     return cast(Method, consistent)
 
 
-class NeuralEstimator(Parameters):
+class NeuralEstimator(FittedModel):
     """What every estimator shares: parameters, the path from data to a trained network, prediction.
 
     It stands in front of scikeras's wrapper among the bases and replaces what broke there.
     """
 
     _allows_nd = True
+    # Whether predictions for a y that is a column, shape (n, 1), are a column again.
+    _keeps_columns = True
     # What ``batch_size`` may be beside a number, None and -1, and ``epochs`` beside a number.
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
@@ -140,96 +143,14 @@ class NeuralEstimator(Parameters):
     __repr__ = BaseEstimator.__repr__
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_network")
-
-    # --- the network --------------------------------------------------------------------------------------------
-
-    @property
-    def model_(self) -> keras.Model:
-        """The Keras model, compiled, with the weights and the optimizer state of now."""
-        return self._fitted_network().model
-
-    def _fitted_network(self) -> _engine.Network:
-        if "_network" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} has no 'model_' before fit or initialize.")
-        network: _engine.Network = vars(self)["_network"]
-        return network
-
-    @property
-    def initialized_(self) -> bool:
-        """Whether there is a network: after ``fit``, ``partial_fit`` or ``initialize``."""
-        return "_network" in vars(self)
-
-    @property
-    def loss_curve_(self) -> list[float]:
-        """The training loss of each epoch."""
-        if "history_" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} has no 'loss_curve_' before fit.")
-        return list(vars(self)["history_"]["loss"])
-
-    def summary(self) -> None:
-        """Print the network's layers, output shapes and parameter counts."""
-        check_is_fitted(self)
-        self.model_.summary()
-
-    def _build_network(self, seed: int) -> _engine.Network:
-        """Build the user's model, compiled, with initial weights that follow from ``seed``."""
-        self._check_model_parameter()
-        self._check_names()
-        with seeded_global_generators(seed):
-            model = build_users_model(self, self._shared_parameters())
-        if not isinstance(model, keras.Model):
-            raise TypeError(f"The model function of {type(self).__name__} must return a keras.Model. Got {model!r}.")
-        if model is self.model:
-            # A ready model is a parameter, and a fit leaves parameters as they are.
-            model = _engine.duplicate(model)
-        if not model.built:
-            model(zero_row(self.X_shape_))
-        if not model.compiled:
-            model.compile(**users_compile_arguments(self))
-        self._check_users_model(model)
-        # Without its variables an optimizer cannot be restored from a pickle.
-        model.optimizer.build(model.trainable_variables)
-        return _engine.Network.from_model(model)
-
-    def _check_users_model(self, model: keras.Model) -> None:
-        owner = type(self).__name__
-        if not getattr(model, "loss", None):
-            raise ValueError(f"{owner} has no loss to train with. Give loss=..., or compile the model in its function.")
-        given: Any = getattr(self, "loss", None)
-        if isinstance(given, str) and isinstance(model.loss, str | keras.losses.Loss):
-            got = loss_name(model.loss)
-            if loss_name(given) != got:
-                raise ValueError(
-                    f"The 'loss' parameter of {owner} is {given!r}, but the model was compiled with {got!r}. "
-                    "Give it in one place, or pass compile_kwargs['loss'] on to compile."
-                )
-        if len(getattr(model, "outputs", None) or [None]) != 1:
-            raise ValueError(f"{owner} needs a model with one output. Got one with {len(model.outputs)} outputs.")
-        if len(getattr(model, "inputs", None) or [None]) != 1:
-            raise ValueError(f"{owner} needs a model with one input. Got one with {len(model.inputs)} inputs.")
-        if taken := _misfitting_rows(model, self.X_shape_):
-            raise ValueError(
-                f"The model of {owner} takes rows of shape {taken}, but X has rows of shape {self.X_shape_[1:]}. "
-                "Build it from meta['n_features_in_'] or meta['X_shape_'] in a model function."
-            )
-        self._check_outputs(model)
-
-    def _check_outputs(self, model: keras.Model) -> None:
-        """Raise for a model whose number of outputs does not suit y."""
-
-    def _merges_rows(self, network: _engine.Network) -> bool:
-        """Whether equal rows may be merged in training with one batch: nothing draws for rows, mixes or counts them."""
-        model = network.model
-        # Beside the loss, the first of them, metrics count each row once, whatever its weight.
-        return not model.non_trainable_variables and len(model.metrics) == 1 and averages_rows(model.loss)
+        return self.initialized_
 
     # --- fit ----------------------------------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule) -> None:
         """Run one training from the user's data to a trained network, or leave everything as it was."""
         with _in_one_step(self, trains_in_place=schedule.keeps_network) as fitted:
-            vars(fitted).update(dict(schedule.declared))
+            fitted.__dict__.update(schedule.declared)
             fitted._fit_under_callbacks(X, y, sample_weight, validation, schedule)
 
     @with_callbacks
@@ -243,7 +164,8 @@ class NeuralEstimator(Parameters):
             self._prepare(rows)
         train, held_out = self._split(self._encode(rows), validation, schedule)
         settings = self._settings(train, held_out, schedule)
-        if settings.batch_size >= len(train.y) and self._merges_rows(self._network):
+        is_single = not isinstance(train.X, _engine.ManyInputs)
+        if is_single and settings.batch_size >= len(train.y) and self._merges_rows(self._network):
             train = _Rows(*merge_equal_rows(*train))
             settings = dataclasses.replace(settings, batch_size=len(train.y))
         with self._scikit_callbacks(settings, X, y, sample_weight) as settings:
@@ -277,6 +199,8 @@ class NeuralEstimator(Parameters):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X = self._validate_rows(X, reset=reset)
+        if reset:
+            self._gives_columns = self._keeps_columns and getattr(y, "shape", np.shape(y))[1:] == (1,)
         y = self._validate_y(y)
         check_lengths(X, y)
         weights = validate_weights(sample_weight, X.shape[0])
@@ -303,13 +227,17 @@ class NeuralEstimator(Parameters):
         for name in [name for name in vars(self) if name.endswith("_") and not name.endswith("__")]:
             if name not in ("n_features_in_", "feature_names_in_"):
                 delattr(self, name)
+        self._last_run = None
         self._seeds = draw_seeds(self.random_state)
         self.X_shape_, self.X_dtype_ = rows.X.shape, rows.X.dtype
-        self.y_dtype_, self.y_ndim_ = rows.y.dtype, rows.y.ndim
+        self.y_dtype_, self.y_ndim_ = rows.y.dtype, 2 if self._gives_columns else rows.y.ndim
         self.target_encoder_ = self._fit_target_encoder(rows)
         self._take_over_metadata(self.target_encoder_)
         self.feature_encoder_ = self.feature_encoder.fit(rows.X)
         self._take_over_metadata(self.feature_encoder_)
+        self._encoded_shape = None
+        encoded = self._encode_features(rows.X[:1])
+        self._encoded_shape = encoded.shapes if isinstance(encoded, _engine.ManyInputs) else encoded.shape
         self._network = self._build_network(self._seeds.weights)
 
     def _take_over_metadata(self, encoder: Any) -> None:
@@ -332,7 +260,8 @@ class NeuralEstimator(Parameters):
         encoder: Any = self.feature_encoder_
         if isinstance(encoder, FunctionTransformer) and encoder.func is None:
             return X
-        return encoder.transform(X)
+        are_many = isinstance(vars(self).get("_encoded_shape"), list)
+        return network_inputs(type(self).__name__, encoder.transform(X), X.shape[0], are_many=are_many)
 
     def _split(self, rows: _Rows, validation: tuple[Any, Any, Any], schedule: Schedule) -> tuple[_Rows, _Rows | None]:
         """Rows to train on and rows to be judged on: the user's own, a share split off, or none."""
@@ -441,6 +370,9 @@ class NeuralEstimator(Parameters):
         """Keep what a training run has left, behind what earlier runs left when it goes on from them."""
         earlier: dict[str, list[float]] = getattr(self, "history_", {}) if settings.initial_epoch else {}
         self.history_ = joined_histories(earlier, result.history)
+        self._last_run = Run(result.history, settings.initial_epoch, settings.epochs, settings.verbose)
+        if self._network.is_materialised and result.way != "keras":
+            self._last_run.show_in(self._network.model)
         self.n_iter_ = len(self.history_["loss"])
         self.engine_ = result.way
         if result.best_epoch is not None:
@@ -480,7 +412,7 @@ class NeuralEstimator(Parameters):
         """Build the network, which attributes in ``declared`` are for."""
         self._check_parameters()
         with _in_one_step(self) as initialized:
-            vars(initialized).update(dict(declared))
+            initialized.__dict__.update(declared)
             initialized._prepare(initialized._validate(X, y, None, reset=True))
         return self
 
@@ -565,17 +497,24 @@ class NeuralEstimator(Parameters):
         """The number of epochs that the history holds."""
         return len(getattr(self, "history_", {}).get("loss", ()))
 
+    def _as_column(self, predictions: NDArray[Any]) -> NDArray[Any]:
+        """Give predictions of shape (n,) the shape (n, 1) where y had it in fit."""
+        is_ours = isinstance(self.target_encoder_, ClassTargets | RegressionTargets)
+        return predictions[:, np.newaxis] if is_ours and self._gives_columns and predictions.ndim == 1 else predictions
+
     def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
         """Outputs of the network, shape (n, n_outputs)."""
         check_is_fitted(self)
         X = self._encode_features(self._validate_rows(X, reset=False))
-        if X.ndim > 2 and (taken := _misfitting_rows(self.model_, X.shape)):
+        if X.ndim > 2 and (taken := misfitting_rows(self.model_, X.shape)):
             raise ValueError(
                 f"X has rows of shape {X.shape[1:]}, but the model of {type(self).__name__} takes rows of shape "
                 f"{taken}."
             )
         arguments = self._routed("predict") | kwargs
-        return self._predict_with_arguments(X, arguments) if arguments else _engine.predict(self._network, X)
+        if arguments or isinstance(X, _engine.ManyInputs):
+            return self._predict_with_arguments(X, arguments)
+        return _engine.predict(self._network, X)
 
     def _predict_with_arguments(self, X: Any, arguments: dict[str, Any]) -> NDArray[np.float32]:
         """Predict with arguments of ``keras.Model.predict``; most of them only Keras itself can heed."""
@@ -586,12 +525,13 @@ class NeuralEstimator(Parameters):
         batch_size = int(given) if is_count(given, 1) else None
         if arguments.get("verbose") in (0, "auto"):
             del arguments["verbose"]
-        if not arguments:
+        is_single = not isinstance(X, _engine.ManyInputs)
+        if not arguments and is_single:
             return _engine.predict(self._network, X, batch_size)
         _, callbacks = keras_callbacks(self)
         arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
         outputs: NDArray[np.float32] = self.model_.predict(
-            X, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
+            X if is_single else X.for_keras, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
         )
         return outputs
 
@@ -674,7 +614,7 @@ class _EpochTasks:
         )
 
     def _fitted_attributes(self) -> dict[str, Any]:
-        return {"_network": self._estimator._fitted_network().snapshot()}
+        return {"_network": self._estimator._network.snapshot()}
 
 
 def split_rows(
@@ -705,18 +645,3 @@ def joined_histories(earlier: Mapping[str, list[float]], later: Mapping[str, lis
         name: list(earlier.get(name, [np.nan] * n_earlier)) + list(later.get(name, [np.nan] * n_later))
         for name in [*earlier, *(name for name in later if name not in earlier)]
     }
-
-
-def _misfitting_rows(model: keras.Model, X_shape: tuple[int, ...]) -> tuple[int | None, ...] | None:
-    """The shape of the rows that a model takes, unless X of shape (n, ...) has such rows."""
-    taken: tuple[int | None, ...] = (getattr(model, "input_shape", None) or (None,))[1:]
-    # Keras itself adds or drops a last axis of length one.
-    fits = len(taken) != len(X_shape) - 1 or all(
-        size in (None, given) for size, given in zip(taken, X_shape[1:], strict=True)
-    )
-    return None if fits else taken
-
-
-def zero_row(X_shape: tuple[int, ...]) -> Any:
-    """One row of zeros like those of X, on which Keras builds a model whose input shape is not given."""
-    return keras.ops.zeros((1, *X_shape[1:]))

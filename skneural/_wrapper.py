@@ -10,9 +10,9 @@ import scikeras.wrappers
 from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, RegressorTags, Tags
 
-from . import _engine
-from ._compiling import is_loss_of_keras, loss_name
-from ._neural import NeuralEstimator, of_one_state, zero_row
+from ._compiling import is_loss_of_keras, loss_name, single_loss
+from ._features import zero_rows
+from ._neural import NeuralEstimator, of_one_state
 from ._targets import ClassTargets, RegressionTargets, check_labels, check_values, class_weights
 
 
@@ -273,8 +273,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
             Labels as in fit.
         """
         outputs = self._outputs(X, kwargs)
-        labels: NDArray[Any] = self.target_encoder_.inverse_transform(outputs)
-        return labels
+        return self._as_column(self.target_encoder_.inverse_transform(outputs))
 
     @of_one_state
     def predict_proba(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
@@ -326,15 +325,13 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
             return None
         return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
 
-    def _build_network(self, seed: int) -> _engine.Network:
-        network = super()._build_network(seed)
+    def _take_model(self, model: keras.Model) -> None:
         if isinstance(self.target_encoder_, ClassTargets):
-            self.target_encoder_.set_params(layout=_layout_for(network.model, self.X_shape_))
-        self._gives_logits = bool(getattr(network.model.loss, "from_logits", False))
-        return network
+            self.target_encoder_.set_params(layout=_layout_for(model, self._encoded_shape))
+        self._gives_logits = bool(getattr(single_loss(model), "from_logits", False))
 
     def _check_outputs(self, model: keras.Model) -> None:
-        encoder, n_outputs = self.target_encoder_, _n_outputs(model, self.X_shape_)
+        encoder, n_outputs = self.target_encoder_, _n_outputs(model, self._encoded_shape)
         if not isinstance(encoder, ClassTargets) or n_outputs in (None, encoder.n_classes_):
             return
         if n_outputs == 1 and encoder.target_type_ == "binary":
@@ -346,18 +343,19 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         )
 
 
-def _n_outputs(model: keras.Model, X_shape: tuple[int, ...]) -> int | None:
+def _n_outputs(model: keras.Model, X_shape: Any) -> int | None:
     """How many numbers a model gives for a row of X, shape (n, ...); for a sequence of answers, for each of them."""
-    shape = model.output_shape if getattr(model, "outputs", None) else model(zero_row(X_shape)).shape
+    shape = model.output_shape if getattr(model, "outputs", None) else model(zero_rows(X_shape)).shape
     last: int | None = shape[-1]
     return last
 
 
-def _layout_for(model: keras.Model, X_shape: tuple[int, ...]) -> str:
+def _layout_for(model: keras.Model, X_shape: Any) -> str:
     """How the loss of a user's model wants classes: Keras's own take indicators, but for those named ``sparse_*``."""
-    if loss_name(model.loss).startswith("sparse_") or _n_outputs(model, X_shape) == 1:
+    loss = single_loss(model)
+    if loss_name(loss).startswith("sparse_") or _n_outputs(model, X_shape) == 1:
         return "ordinal"
-    return "one-hot" if is_loss_of_keras(model.loss) or isinstance(model.loss, keras.losses.Loss) else "ordinal"
+    return "one-hot" if is_loss_of_keras(loss) or isinstance(loss, keras.losses.Loss) else "ordinal"
 
 
 class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
@@ -574,15 +572,14 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
             Predictions in the units of y.
         """
         outputs = self._predict_raw(X, **kwargs)
-        values: NDArray[np.float64] = self.target_encoder_.inverse_transform(outputs)
-        return values
+        return self._as_column(self.target_encoder_.inverse_transform(outputs))
 
     def _check_outputs(self, model: keras.Model) -> None:
-        encoder, n_outputs = self.target_encoder_, _n_outputs(model, self.X_shape_)
+        encoder, n_outputs = self.target_encoder_, _n_outputs(model, self._encoded_shape)
         if not isinstance(encoder, RegressionTargets) or n_outputs in (None, encoder.n_outputs_):
             return
         # A loss of the user's own may well want other outputs, such as a mean and a variance.
-        if is_loss_of_keras(model.loss):
+        if is_loss_of_keras(single_loss(model)):
             raise ValueError(
                 f"The model of {type(self).__name__} has {n_outputs} outputs per row, but y has {encoder.n_outputs_}. "
                 f"Its last layer needs units={encoder.n_outputs_} (meta['n_outputs_'] in a model function)."
@@ -591,4 +588,6 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
     def _validate_y(self, y: Any) -> NDArray[Any]:
         if not isinstance(self.target_encoder, RegressionTargets):
             return np.asarray(y)
+        if self._keeps_columns and np.shape(y)[1:] == (1,):
+            y = np.asarray(y).ravel()
         return check_values(y)

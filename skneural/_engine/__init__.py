@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._ledger import Ledger
+from ._many_inputs import ManyInputs
 from ._meeting import Meeting, MeetingCancelledError, Task, current_task
 from ._memory_maps import give_pages_back, is_large_map
 from ._network import Network, State, duplicate
@@ -19,6 +20,7 @@ __all__ = [
     "Data",
     "EarlyStopping",
     "Ledger",
+    "ManyInputs",
     "Meeting",
     "MeetingCancelledError",
     "Network",

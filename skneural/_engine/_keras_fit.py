@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._epochs import EpochJudge
+from ._many_inputs import ManyInputs
 from ._network import Network
 from ._records import Data, Result, Settings
 from ._rows import dense_rows, epoch_order, n_batches, target_dtype
@@ -40,7 +41,8 @@ class _Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         data = self._data
-        batch = (dense_rows(data.X, rows, self._dtype), data.y[rows].astype(target_dtype(data.y), copy=False))
+        X = data.X[rows].for_keras if isinstance(data.X, ManyInputs) else dense_rows(data.X, rows, self._dtype)
+        batch = (X, data.y[rows].astype(target_dtype(data.y), copy=False))
         return batch if data.sample_weight is None else (*batch, data.sample_weight[rows])
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Data:
     """Rows to learn from or to be judged on.
 
-    ``X`` has shape (n, ...) and any real dtype; it is converted to the model's dtype part by part.
+    ``X`` has shape (n, ...) and any real dtype; it is converted to the model's dtype part by part. For a model that
+    Keras's own ``fit`` must train, it may be ``ManyInputs``.
     ``y`` has shape (n,) or (n, n_outputs) and is already what the loss expects.
     ``sample_weight`` has shape (n,), or is None when every row weighs one.
     """
