@@ -68,6 +68,7 @@ _SAME_MEANING = (
     ("batch_size", "fit__batch_size"),
     ("shuffle", "fit__shuffle"),
     ("verbose", "fit__verbose"),
+    ("class_weight", "fit__class_weight"),
     ("optimizer", "compile__optimizer"),
     ("loss", "compile__loss"),
     ("metrics", "compile__metrics"),
@@ -125,6 +126,7 @@ class FamilyEstimator(NeuralEstimator):
     # As those of scikit-learn's own: a column warns, and predictions have shape (n,).
     _keeps_columns = False
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",)}
+    _least_counts: ClassVar[Mapping[str, int]] = {"epochs": 1}
     _build: Callable[[Any], keras.Model]
 
     def _architecture(self, head: Head) -> Any:

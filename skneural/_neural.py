@@ -71,7 +71,8 @@ class _Rows(NamedTuple):
 class Schedule(NamedTuple):
     """How long one call trains, and from where.
 
-    ``arguments`` are those of ``keras.Model.fit``, from the parameters and from the call. ``declared`` are attributes
+    ``arguments`` are those of ``keras.Model.fit``, from the parameters and from the call, ``class_weight`` what holds
+    in it, ``callbacks`` those of the call alone. ``declared`` are attributes
     that the call sets, such as the classes that there will ever be.
     """
 
@@ -80,6 +81,8 @@ class Schedule(NamedTuple):
     epochs: Any
     initial_epoch: int
     arguments: Mapping[str, Any]
+    class_weight: Any = None
+    callbacks: tuple[keras.callbacks.Callback, ...] = ()
     declared: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -130,6 +133,8 @@ class NeuralEstimator(FittedModel):
     _keeps_columns = True
     # What ``batch_size`` may be beside a number, None and -1, and ``epochs`` beside a number.
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    # The least that they may be, where it is more than Keras's own.
+    _least_counts: ClassVar[Mapping[str, int]] = {}
 
     if not TYPE_CHECKING:
 
@@ -157,7 +162,7 @@ class NeuralEstimator(FittedModel):
     def _fit_under_callbacks(
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule
     ) -> None:
-        rows = self._validate(X, y, sample_weight, reset=not schedule.keeps_network)
+        rows = self._validate(X, y, sample_weight, reset=not schedule.keeps_network, class_weight=schedule.class_weight)
         if schedule.keeps_network:
             self._check_kept_network()
         else:
@@ -168,6 +173,12 @@ class NeuralEstimator(FittedModel):
         if is_single and settings.batch_size >= len(train.y) and self._merges_rows(self._network):
             train = _Rows(*merge_equal_rows(*train))
             settings = dataclasses.replace(settings, batch_size=len(train.y))
+        if settings.epochs == 0:
+            self.history_: dict[str, list[float]] = (
+                getattr(self, "history_", {}) if settings.initial_epoch else {"loss": []}
+            )
+            self.n_iter_ = len(self.history_["loss"])
+            return
         with self._scikit_callbacks(settings, X, y, sample_weight) as settings:
             result = _engine.fit(
                 self._network, train.as_data(), None if held_out is None else held_out.as_data(), settings
@@ -176,14 +187,19 @@ class NeuralEstimator(FittedModel):
 
     def _check_parameters(self) -> None:
         """Raise for a parameter that is out of range or unknown."""
-        self._check_callbacks()
+        self._check_callbacks(self.callbacks)
         owner = type(self).__name__
         for prefix, method in (("predict", keras.Model.predict), ("compile", keras.Model.compile)):
             routed = [name for name in self._routed(prefix) if not name.startswith("callbacks")]
             check_arguments(f"{owner}({prefix}__...)", routed, arguments_of(method), prefix + "__")
 
-    def _check_callbacks(self) -> None:
-        for callback in _flat_callbacks(self.callbacks):
+    def _callbacks_of_call(self, callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
+        """Return the callbacks that ``fit`` was given beside those of the parameter, classes among them made."""
+        self._check_callbacks(callbacks)
+        return tuple(one() if inspect.isclass(one) else one for one in _flat_callbacks(callbacks))
+
+    def _check_callbacks(self, callbacks: Any) -> None:
+        for callback in _flat_callbacks(callbacks):
             kind = callback if inspect.isclass(callback) else type(callback)
             if not issubclass(kind, keras.callbacks.Callback):
                 raise TypeError(
@@ -194,17 +210,20 @@ class NeuralEstimator(FittedModel):
     def _check_kept_network(self) -> None:
         """Bring the network of an earlier fit up to date with the parameters, or raise where that cannot be."""
 
-    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> _Rows:
+    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any) -> _Rows:
         """Arrays from what the user gave, class weights multiplied in."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X = self._validate_rows(X, reset=reset)
         if reset:
+            if X.ndim > 2 and self._has_model_function:
+                # scikit-learn counts features in tables only; a model function finds the second axis here.
+                self.n_features_in_ = X.shape[1]
             self._gives_columns = self._keeps_columns and getattr(y, "shape", np.shape(y))[1:] == (1,)
         y = self._validate_y(y)
         check_lengths(X, y)
         weights = validate_weights(sample_weight, X.shape[0])
-        class_weights = self._class_weights(y, None if reset else getattr(self, "classes_", None))
+        class_weights = self._class_weights(class_weight, y, None if reset else getattr(self, "classes_", None))
         if class_weights is not None:
             weights = class_weights if weights is None else weights * class_weights
             if not (weights > 0).any():
@@ -218,7 +237,7 @@ class NeuralEstimator(FittedModel):
     def _validate_y(self, y: Any) -> NDArray[Any]:
         raise NotImplementedError
 
-    def _class_weights(self, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[Any] | None:
+    def _class_weights(self, class_weight: Any, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[Any] | None:
         """Weights of shape (n,) that the classes give to the rows; ``classes`` are those of an earlier fit."""
         return None
 
@@ -268,7 +287,8 @@ class NeuralEstimator(FittedModel):
         X_val, y_val, weights_val = validation
         if X_val is not None:
             try:
-                return rows, self._encode(self._validate(X_val, y_val, weights_val, reset=False))
+                judged = self._validate(X_val, y_val, weights_val, reset=False, class_weight=schedule.class_weight)
+                return rows, self._encode(judged)
             except ValueError as error:
                 raise ValueError(f"In the rows for validation (X_val, y_val, sample_weight_val): {error}") from error
         fraction = schedule.arguments.get("validation_split", self._validation_share(schedule))
@@ -301,7 +321,7 @@ class NeuralEstimator(FittedModel):
             initial_epoch=schedule.initial_epoch,
             validation_batch_size=self._validation_batch_size(arguments.get("validation_batch_size"), held_out),
             early_stopping=self._early_stopping(schedule),
-            callbacks=tuple(callbacks),
+            callbacks=(*callbacks, *schedule.callbacks),
             verbose=int(arguments.get("verbose", 0)),
             keras_fit_arguments=rest,
         )
@@ -314,16 +334,14 @@ class NeuralEstimator(FittedModel):
         return flat | routed
 
     def _check_fit_arguments(self, arguments: Mapping[str, Any], prefix: str = "") -> None:
-        owner = type(self).__name__
-        for name in ("callbacks", "class_weight"):
-            if name in arguments:
-                raise TypeError(f"{owner}.fit takes no {prefix + name!r}. Give {name}=... to the constructor.")
-        check_arguments(f"{owner}.fit", arguments, arguments_of(keras.Model.fit), prefix)
+        own = ("callbacks", "class_weight") if hasattr(self, "class_weight") else ("callbacks",)
+        check_arguments(f"{type(self).__name__}.fit", arguments, [*arguments_of(keras.Model.fit), *own], prefix)
 
     def _check_counts(self, arguments: Mapping[str, Any]) -> None:
         """Raise for numbers of rows or epochs that are out of range."""
         for name, least, words in _COUNTS:
             words += self._count_words.get(name, ())
+            least = max(least, self._least_counts.get(name, 0))
             value = arguments.get(name, words[0] if words else least)
             if not (is_count(value, least) or any(value is word or value == word for word in words)):
                 raise ValueError(
@@ -413,7 +431,7 @@ class NeuralEstimator(FittedModel):
         self._check_parameters()
         with _in_one_step(self) as initialized:
             initialized.__dict__.update(declared)
-            initialized._prepare(initialized._validate(X, y, None, reset=True))
+            initialized._prepare(initialized._validate(X, y, None, reset=True, class_weight=None))
         return self
 
     def _fit_from(
@@ -452,6 +470,8 @@ class NeuralEstimator(FittedModel):
             is_partial,
             epochs=arguments.pop("epochs", 1),
             initial_epoch=int(arguments.pop("initial_epoch", 0)),
+            class_weight=arguments.pop("class_weight", getattr(self, "class_weight", None)),
+            callbacks=self._callbacks_of_call(arguments.pop("callbacks", None)),
             arguments=arguments,
             declared={} if keeps_network or declared is None else declared,
         )
@@ -567,7 +587,7 @@ class NeuralEstimator(FittedModel):
 
 # Numbers of rows and epochs: the least of each, and what may stand in its place.
 _COUNTS: tuple[tuple[str, int, tuple[Any, ...]], ...] = (
-    ("epochs", 1, ()),
+    ("epochs", 0, ()),
     ("initial_epoch", 0, ()),
     ("batch_size", 1, (None, -1)),
     ("validation_batch_size", 1, (None, -1)),

@@ -56,7 +56,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
     run_eagerly : bool, default=False
         Train step by step in Python, for debugging. Used where the model is not compiled yet.
     epochs : int, default=1
-        Passes over the rows.
+        Passes over the rows; 0 builds the network and trains nothing.
     class_weight : dict, "balanced" or list of dict, default=None
         Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with
         the keys 0 and 1 per column.
@@ -190,7 +190,8 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         X_val, y_val, sample_weight_val : array-like, default=None
             Rows for validation; without them a share of X may be split off.
         **kwargs : dict
-            Arguments of ``keras.Model.fit`` for this call.
+            Arguments of ``keras.Model.fit`` for this call. ``callbacks`` come behind those of the parameter,
+            ``class_weight`` in its place, by label.
 
         Returns
         -------
@@ -238,7 +239,8 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         **kwargs : dict
-            Arguments of ``keras.Model.fit`` for this call.
+            Arguments of ``keras.Model.fit`` for this call. ``callbacks`` come behind those of the parameter,
+            ``class_weight`` in its place, by label.
 
         Returns
         -------
@@ -312,13 +314,13 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
             return np.asarray(y)
         return check_labels(y)[0]
 
-    def _class_weights(self, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[Any] | None:
-        if self.class_weight is None:
+    def _class_weights(self, class_weight: Any, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[Any] | None:
+        if class_weight is None:
             return None
         if y.ndim == 2 and getattr(self.target_encoder, "exclusive_columns", False) and (y.sum(axis=1) == 1).all():
             y, classes = y.argmax(axis=1), np.arange(y.shape[1])
         known = getattr(self, "_all_classes", None) if classes is None else classes
-        return class_weights(type(self).__name__, self.class_weight, y, known)
+        return class_weights(type(self).__name__, class_weight, y, known)
 
     def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
         if self._is_multilabel():
@@ -398,7 +400,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
     run_eagerly : bool, default=False
         Train step by step in Python, for debugging. Used where the model is not compiled yet.
     epochs : int, default=1
-        Passes over the rows.
+        Passes over the rows; 0 builds the network and trains nothing.
     **kwargs : dict
         Parameters of the model function, and routed parameters (``model__``, ``optimizer__``, ``loss__``,
         ``metrics__``, ``callbacks__``, ``compile__``, ``fit__``, ``predict__``).
@@ -518,7 +520,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         X_val, y_val, sample_weight_val : array-like, default=None
             Rows for validation; without them a share of X may be split off.
         **kwargs : dict
-            Arguments of ``keras.Model.fit`` for this call.
+            Arguments of ``keras.Model.fit`` for this call. ``callbacks`` come behind those of the parameter.
 
         Returns
         -------
@@ -546,7 +548,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         **kwargs : dict
-            Arguments of ``keras.Model.fit`` for this call.
+            Arguments of ``keras.Model.fit`` for this call. ``callbacks`` come behind those of the parameter.
 
         Returns
         -------

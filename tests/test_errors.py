@@ -573,11 +573,6 @@ def test_loss_that_does_not_fit_the_target(make, loss, y, problem):
             "The 'epochs' parameter of DenseNetClassifier must be an int in the range [1, inf). Got 0 instead.",
         ),
         (
-            {"class_weight": {0: 1.0}},
-            TypeError,
-            "DenseNetClassifier.fit takes no 'class_weight'. Give class_weight=... to the constructor.",
-        ),
-        (
             {"validation_split": 1.0},
             ValueError,
             "The 'validation_split' parameter of DenseNetClassifier must be a float in the range [0, 1). "
@@ -595,6 +590,11 @@ def test_loss_that_does_not_fit_the_target(make, loss, y, problem):
 )
 def test_arguments_of_fit(arguments, error, message):
     assert_raises(error, message, classifier().fit, X, Y, **arguments)
+
+
+def test_class_weight_is_nothing_for_a_regressor():
+    with pytest.raises(TypeError, match=r"^DenseNetRegressor.fit got an unexpected argument 'class_weight'\."):
+        regressor().fit(X, TARGET, class_weight={0: 1.0})
 
 
 VALIDATION = "In the rows for validation (X_val, y_val, sample_weight_val): "

@@ -362,3 +362,83 @@ def test_feature_encoder_may_change_the_number_of_features():
 
     fitted = _Splitting(create, lambda X: np.hstack([X, X**2]), random_state=0).fit(X, Y)
     assert fitted.predict_proba(X).shape == (60, 2)
+
+
+# --- arguments of fit -------------------------------------------------------------------------------------------------
+
+
+class _Count(keras.callbacks.Callback):
+    def __init__(self, stop_after=99):
+        super().__init__()
+        self.epochs, self.stop_after = 0, stop_after
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+        self.model.stop_training = epoch + 1 >= self.stop_after
+
+
+@pytest.mark.parametrize("estimator", [KerasClassifier(create_model), DenseNetClassifier((2,))])
+def test_callbacks_of_one_call(estimator):
+    always, once = _Count(), _Count()
+    estimator = clone(estimator).set_params(epochs=4, callbacks=always)
+    parameters = estimator.get_params()
+    estimator.fit(X, Y, callbacks=[once, _Count(stop_after=2)])
+    assert (always.epochs, once.epochs, estimator.n_iter_) == (2, 2, 2)
+    assert estimator.get_params() == parameters
+    estimator.partial_fit(X, Y, callbacks=once)
+    estimator.fit(X, Y)
+    assert (always.epochs, once.epochs) == (7, 3)
+    with pytest.raises(TypeError, match=r"^The 'callbacks' parameter of .* must hold Keras callbacks"):
+        estimator.fit(X, Y, callbacks=[3])
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [KerasClassifier(create_model, epochs=3, random_state=0), DenseNetClassifier((2,), epochs=3, random_state=0)],
+)
+def test_class_weight_of_one_call_or_routed_to_fit(estimator):
+    labels = np.where(Y, "yes", "no")
+    weights = {"no": 1.0, "yes": 9.0}
+    expected = clone(estimator).set_params(class_weight=weights).fit(X, labels).predict_proba(X)
+    by_rows = clone(estimator).fit(X, labels, sample_weight=np.where(Y, 9.0, 1.0)).predict_proba(X)
+    assert_array_equal(expected, by_rows)
+    assert_array_equal(clone(estimator).fit(X, labels, class_weight=weights).predict_proba(X), expected)
+    assert_array_equal(clone(estimator).set_params(fit__class_weight=weights).fit(X, labels).predict_proba(X), expected)
+    # The call comes before the parameter.
+    other = clone(estimator).set_params(class_weight="balanced")
+    assert_array_equal(other.fit(X, labels, class_weight=weights).predict_proba(X), expected)
+    assert other.class_weight == "balanced"
+    assert np.abs(clone(estimator).fit(X, labels).predict_proba(X) - expected).max() > 1e-4
+
+
+@pytest.mark.parametrize("way", ["parameter", "call", "routed"])
+def test_no_epochs_build_the_network_and_train_nothing(way):
+    estimator = KerasClassifier(create_model, epochs=0 if way == "parameter" else 3, random_state=0)
+    estimator.set_params(**({"fit__epochs": 0} if way == "routed" else {}))
+    estimator.fit(X, Y, **({"epochs": 0} if way == "call" else {}))
+    initialized = clone(estimator).initialize(X, Y)
+    assert_array_equal(estimator.predict_proba(X), initialized.predict_proba(X))
+    assert estimator.history_ == {"loss": []}
+    assert estimator.loss_curve_ == []
+    assert estimator.n_iter_ == 0
+    restored = pickle.loads(pickle.dumps(estimator)).partial_fit(X, Y)
+    assert restored.n_iter_ == 1
+
+
+def test_families_train_for_an_epoch_at_least():
+    with pytest.raises(ValueError, match=r"must be an int in the range \[1, inf\)"):
+        DenseNetClassifier((2,)).fit(X, Y, epochs=0)
+
+
+def test_model_function_finds_the_second_axis_of_images_and_sequences():
+    seen = {}
+
+    def create(meta):
+        seen.update(meta)
+        return keras.Sequential([keras.Input(meta["X_shape_"][1:]), keras.layers.Flatten(), keras.layers.Dense(1)])
+
+    sequences = np.random.default_rng(0).normal(size=(20, 7, 3))
+    fitted = KerasRegressor(create, loss="mse").fit(sequences, sequences[:, 0, 0])
+    assert seen["n_features_in_"] == fitted.n_features_in_ == 7
+    assert fitted.fit(sequences[:, :5], sequences[:, 0, 0]).n_features_in_ == 5
+    assert fitted.predict(sequences[:, :5]).shape == (20,)
