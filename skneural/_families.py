@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from . import _engine
+from ._class_losses import CLASS_NUMBER_LOSSES, FLAT_LOSSES, MARGIN_LOSSES, settled_metrics
 from ._compat import names_from_the_start
 from ._compiling import (
     Compilation,
@@ -241,6 +242,10 @@ class FamilyEstimator(NeuralEstimator):
     def _resolved_metrics(self) -> list[Any]:
         return resolve_metrics(type(self).__name__, self.metrics, self._routed("metrics"))
 
+    def _metrics_beside(self, head: Head) -> list[Any]:
+        """Return the metrics, those that Keras would resolve by the shapes of y and outputs as the head means them."""
+        return self._resolved_metrics()
+
     def _resolved_loss(self, loss: Any) -> Any:
         return resolve_loss(type(self).__name__, loss, self._routed("loss"))
 
@@ -249,7 +254,8 @@ class FamilyEstimator(NeuralEstimator):
         head = self._head()
         architecture = self._architecture(head)
         optimizer, arguments = self._optimizer()
-        compilation = Compilation(optimizer, arguments, head.loss, self._resolved_metrics(), self._routed("compile"))
+        metrics = self._metrics_beside(head)
+        compilation = Compilation(optimizer, arguments, head.loss, metrics, self._routed("compile"))
         rates: dict[Any, float] = {
             name: float(arguments[name])
             for name in ("learning_rate", "weight_decay")
@@ -349,11 +355,9 @@ def _structure_key(architecture: Any) -> Hashable:
 
 # Losses by what they can learn, in Keras's names.
 _TWO_CLASS_LOSSES = ("binary_crossentropy", "binary_focal_crossentropy")
-_CLASS_NUMBER_LOSSES = ("sparse_categorical_crossentropy",)
 _EXCLUSIVE_LOSSES = (
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
-    "categorical_generalized_cross_entropy",
     "categorical_hinge",
     "kl_divergence",
 )
@@ -362,22 +366,19 @@ _NO_PROBABILITY_LOSSES = (
     "cosine_similarity",
     "ctc",
     "dice",
-    "hinge",
     "mean_absolute_percentage_error",
     "mean_squared_logarithmic_error",
     "poisson",
-    "squared_hinge",
     "tversky",
 )
 _CLASS_LOSSES = (
     *_TWO_CLASS_LOSSES,
-    *_CLASS_NUMBER_LOSSES,
+    *CLASS_NUMBER_LOSSES,
     *_EXCLUSIVE_LOSSES,
+    *MARGIN_LOSSES,
     "circle",
     "ctc",
     "dice",
-    "hinge",
-    "squared_hinge",
     "tversky",
 )
 _POSITIVE_LOSSES = ("mean_squared_logarithmic_error", "poisson")
@@ -390,20 +391,24 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
     def target_encoder(self) -> ClassTargets:
         """The transformer between labels and what the loss takes."""
         return ClassTargets(
-            layout="ordinal" if self._takes_class_numbers() else "one-hot",
+            layout=self._layout(),
             classes=getattr(self, "_all_classes", None),
             exclusive_columns=loss_name(self.loss) in _EXCLUSIVE_LOSSES,
         )
 
-    def _takes_class_numbers(self) -> bool:
-        """Whether the loss takes the number of each row's class, not the row's share in every class."""
+    def _layout(self) -> str:
+        """Return the layout of several classes that the loss takes."""
         name = loss_name(self.loss)
-        return name in _CLASS_NUMBER_LOSSES or (name == "auto" and "label_smoothing" not in self._routed("loss"))
+        if name == "auto":
+            return "one-hot" if "label_smoothing" in self._routed("loss") else "ordinal"
+        if name in FLAT_LOSSES:
+            return "flat"
+        return "ordinal" if name in CLASS_NUMBER_LOSSES else "one-hot"
 
     def _fit_target_encoder(self, rows: Any) -> ClassTargets:
         encoder: ClassTargets = super()._fit_target_encoder(rows)
         self._check_loss(encoder)
-        if encoder.n_classes_ == 2 and loss_name(self.loss) not in _EXCLUSIVE_LOSSES:
+        if encoder.n_classes_ <= 2 and loss_name(self.loss) not in (*_EXCLUSIVE_LOSSES, *FLAT_LOSSES):
             encoder.set_params(layout="ordinal")
         return encoder
 
@@ -411,7 +416,7 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
         owner, name = type(self).__name__, loss_name(self.loss)
         if name in _NO_PROBABILITY_LOSSES:
             problem, remedy = "gives no class probabilities", "'auto'"
-        elif encoder.is_multilabel and name in (*_EXCLUSIVE_LOSSES, *_CLASS_NUMBER_LOSSES):
+        elif encoder.is_multilabel and name in (*_EXCLUSIVE_LOSSES, *CLASS_NUMBER_LOSSES):
             problem, remedy = "is for classes that exclude each other, but y is multilabel", "'binary_crossentropy'"
         elif not encoder.is_multilabel and encoder.n_classes_ > 2 and name in _TWO_CLASS_LOSSES:
             problem = f"is for two classes or multilabel y, but y has {encoder.n_classes_} classes"
@@ -425,23 +430,34 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
     def _head(self) -> Head:
         encoder: ClassTargets = self.target_encoder_
         name = loss_name(self.loss)
-        exclusive = name in (*_EXCLUSIVE_LOSSES, *_CLASS_NUMBER_LOSSES)
+        exclusive = name in (*_EXCLUSIVE_LOSSES, *CLASS_NUMBER_LOSSES)
         one_output = encoder.target_type_ == "binary" and not exclusive
         independent = one_output or encoder.is_multilabel
         if name == "auto":
-            of_many = "sparse_categorical_crossentropy" if self._takes_class_numbers() else "categorical_crossentropy"
+            of_many = "categorical_crossentropy" if self._layout() == "one-hot" else "sparse_categorical_crossentropy"
             loss = self._resolved_loss("binary_crossentropy" if independent else of_many)
         else:
             loss = self._resolved_loss(self.loss)
         activation = "sigmoid" if independent else "softmax"
-        head = Head(loss, 1 if one_output else encoder.n_classes_, activation)
-        return replace(head, activation="linear") if head.gives_logits else head
+        # A softmax of one output would be one whatever the weights.
+        head = Head(loss, 1 if one_output else max(2, encoder.n_classes_), activation)
+        return replace(head, activation="linear") if head.gives_logits or name in MARGIN_LOSSES else head
+
+    def _metrics_beside(self, head: Head) -> list[Any]:
+        metrics = super()._metrics_beside(head)
+        if head.n_outputs > 1 and not self.target_encoder_.is_multilabel:
+            return metrics
+        settled: list[Any] = settled_metrics(metrics, threshold=0.0 if head.activation == "linear" else 0.5)
+        return settled
 
     def _take_model(self, model: keras.Model) -> None:
         self._gives_logits = bool(getattr(single_loss(model), "from_logits", False))
 
     def _build_network(self, seed: int) -> _engine.Network:
-        self._gives_logits = self._head().gives_logits
+        head = self._head()
+        self._gives_logits = head.gives_logits
+        if loss_name(self.loss) in MARGIN_LOSSES:
+            self.target_encoder_.set_params(outputs="margins")
         return super()._build_network(seed)
 
 

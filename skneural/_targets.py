@@ -30,25 +30,36 @@ class ClassTargets(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    layout : {"ordinal", "one-hot"}, default="ordinal"
-        How a multiclass target is given to the loss: class numbers of shape (n, 1) or indicators of shape
+    layout : {"ordinal", "flat", "one-hot"}, default="ordinal"
+        How a multiclass target is given to the loss: class numbers of shape (n, 1) or (n,), or indicators of shape
         (n, n_classes). Two classes in ordinal layout are 0 and 1 and suit one sigmoid output or two softmax outputs.
     classes : array-like of shape (n_classes,), default=None
         All classes, where y need not have each of them. None takes those of y.
     exclusive_columns : bool, default=True
         Whether a y of indicators with one 1 in each row means exclusive classes, as in scikeras, or labels that
         happen to be alone.
+    outputs : {"probabilities", "margins"}, default="probabilities"
+        What the network gives: shares in [0, 1], or numbers of any size whose sign tells one class from the other.
+    n_columns : int, default=None
+        Columns of indicators in "one-hot" layout, where a network has more outputs than y has classes.
     """
 
     def __init__(
-        self, layout: str = "ordinal", classes: ArrayLike | None = None, exclusive_columns: bool = True
+        self,
+        layout: str = "ordinal",
+        classes: ArrayLike | None = None,
+        exclusive_columns: bool = True,
+        outputs: str = "probabilities",
+        n_columns: int | None = None,
     ) -> None:
         self.layout = layout
         self.classes = classes
         self.exclusive_columns = exclusive_columns
+        self.outputs = outputs
+        self.n_columns = n_columns
 
     def fit(self, y: Any, sample_weight: NDArray[Any] | None = None) -> Self:
-        """Learn the classes of y; rows of weight zero do not count as seen."""
+        """Learn the classes of y, those of rows of weight zero too."""
         y, self.target_type_ = check_labels(y, self.classes)
         self.y_dtype_ = y.dtype
         if self.target_type_ == "multilabel-indicator":
@@ -57,25 +68,10 @@ class ClassTargets(TransformerMixin, BaseEstimator):
             if self.exclusive_columns and (y.sum(axis=1) == 1).all():
                 self.target_type_ = "multiclass-onehot"
         else:
-            self.classes_ = np.unique(y) if self.classes is None else np.unique(np.asarray(self.classes))
+            self.classes_ = np.unique(y if self.classes is None else np.asarray(_with_native_dtype(self.classes)))
             self.n_outputs_ = 1
-            self._check_at_least_two(y, sample_weight)
         self.n_classes_ = len(self.classes_)
         return self
-
-    def _check_at_least_two(self, y: NDArray[Any], sample_weight: NDArray[Any] | None) -> None:
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"A classifier needs at least two classes in y. Got only one class: {self.classes_.tolist()[0]!r}."
-            )
-        if sample_weight is None or self.classes is not None:
-            return
-        seen = np.unique(y[sample_weight > 0])
-        if len(seen) < 2:
-            raise ValueError(
-                "A classifier needs at least two classes among the rows of non-zero sample_weight. "
-                f"Got only one class: {seen.tolist()[0]!r}."
-            )
 
     @property
     def is_multilabel(self) -> bool:
@@ -83,17 +79,20 @@ class ClassTargets(TransformerMixin, BaseEstimator):
         return self.target_type_ == "multilabel-indicator"
 
     def transform(self, y: Any) -> NDArray[Any]:
-        """Return float32 indicators of shape (n, n_classes) or class numbers of shape (n, 1)."""
+        """Return float32 indicators of shape (n, n_classes) or class numbers of shape (n, 1) or (n,)."""
         if self.target_type_ in ("multilabel-indicator", "multiclass-onehot"):
             return _indicators(y).astype(np.float32)
         codes = self._codes(column_or_1d(y))
         if self.layout == "one-hot":
-            return np.eye(self.n_classes_, dtype=np.float32)[codes]
-        return codes.astype(np.float32)[:, np.newaxis]
+            indicators = np.zeros((len(codes), self.n_columns or max(2, self.n_classes_)), np.float32)
+            indicators[np.arange(len(codes)), codes] = 1.0
+            return indicators
+        return codes.astype(np.float32) if self.layout == "flat" else codes.astype(np.float32)[:, np.newaxis]
 
     def _codes(self, y: NDArray[Any]) -> NDArray[np.intp]:
         """Position of each label in ``classes_``, shape (n,)."""
-        unknown = [label for label in np.unique(y).tolist() if label not in set(self.classes_.tolist())]
+        known = set(self.classes_.tolist())
+        unknown = [label for label in np.unique(y).tolist() if label not in known]
         if unknown:
             raise ValueError(
                 f"y has the labels {unknown} that are not among the classes {self.classes_.tolist()}. "
@@ -106,31 +105,42 @@ class ClassTargets(TransformerMixin, BaseEstimator):
         if return_proba:
             return self._probabilities(outputs)
         outputs = outputs.reshape(len(outputs), -1)
+        threshold = 0.0 if self.outputs == "margins" else 0.5
         if self.is_multilabel:
-            return (outputs > 0.5).astype(int)
-        codes = (outputs[:, 0] > 0.5).astype(int) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+            return (outputs > threshold).astype(int)
+        codes = (outputs[:, 0] > threshold).astype(int) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
         if self.target_type_ == "multiclass-onehot":
             return np.eye(self.n_classes_, dtype=int)[codes]
-        return self.classes_[codes]
+        # With one class there is but one answer, whatever a network of more outputs says.
+        return self.classes_[np.minimum(codes, self.n_classes_ - 1)]
+
+    def margins(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return how far each row lies on the side of each class: of the second one, shape (n,), where there are two.
+
+        For more classes, and for labels that may stand together, the shape is (n, n_classes).
+        """
+        outputs = outputs.reshape(len(outputs), -1)
+        if self.is_multilabel or self.n_classes_ > 2:
+            return outputs
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 1] - outputs[:, 0]
 
     def _probabilities(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Probabilities of shape (n, n_classes) from outputs of shape (n, n_classes) or, for two classes, (n, 1)."""
         outputs = outputs.reshape(len(outputs), -1)
-        if self.is_multilabel:
-            return outputs
-        if self.n_classes_ == 2 and outputs.shape[1] == 1:
-            return np.hstack([1 - outputs, outputs])
-        if outputs.shape[1] != self.n_classes_:
+        if self.n_classes_ == 1 and not self.is_multilabel:
+            return np.ones((len(outputs), 1), outputs.dtype)
+        is_single = self.n_classes_ == 2 and outputs.shape[1] == 1
+        if outputs.shape[1] != self.n_classes_ and not is_single:
             raise ValueError(
                 f"The network has {outputs.shape[1]} outputs, but y has {self.n_classes_} classes. "
                 f"Give its last layer {self.n_classes_} units (meta['n_classes_'] in a model function)."
             )
-        if (outputs < 0).any():
-            raise ValueError(
-                "The network's outputs are no probabilities: some are negative. End the model in a softmax, or give a "
-                "loss with from_logits=True."
-            )
-        return outputs / outputs.sum(axis=1, keepdims=True)
+        is_exclusive = not (self.is_multilabel or is_single)
+        _check_shares(outputs, is_exclusive)
+        outputs = np.minimum(outputs, 1.0)
+        if self.is_multilabel:
+            return outputs
+        return outputs / outputs.sum(axis=1, keepdims=True) if is_exclusive else np.hstack([1 - outputs, outputs])
 
     def get_metadata(self) -> dict[str, Any]:
         """Return the attributes that the estimator takes over."""
@@ -141,6 +151,27 @@ class ClassTargets(TransformerMixin, BaseEstimator):
             "n_outputs_expected_": 1,
             "target_type_": self.target_type_,
         }
+
+
+# How far rounding takes a share beyond one.
+_ROUNDING = 1e-5
+
+
+def _check_shares(outputs: NDArray[Any], is_exclusive: bool) -> None:
+    """Raise unless outputs are probabilities, of exclusive classes or of labels each by itself."""
+    if not (outputs >= 0).all():
+        problem = "are not a number" if np.isnan(outputs).any() else "are negative"
+    elif (outputs > 1 + _ROUNDING).any():
+        problem = "are above one"
+    elif is_exclusive and not outputs.any(axis=1).all():
+        problem = "are zero for every class of a row"
+    else:
+        return
+    end = "softmax" if is_exclusive else "sigmoid"
+    raise ValueError(
+        f"The network's outputs are no probabilities: some {problem}. End the model in a {end}, or give a "
+        "loss with from_logits=True."
+    )
 
 
 def check_labels(y: Any, classes: ArrayLike | None = None) -> tuple[NDArray[Any], str]:

@@ -9,7 +9,9 @@ import numpy as np
 import scikeras.wrappers
 from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, RegressorTags, Tags
+from sklearn.utils.metaestimators import available_if
 
+from ._class_losses import MARGIN_LOSSES, gives_margins, layout_for, settle_metrics_of
 from ._compiling import is_loss_of_keras, loss_name, single_loss
 from ._features import zero_rows
 from ._neural import NeuralEstimator, of_one_state
@@ -277,9 +279,66 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         outputs = self._outputs(X, kwargs)
         return self._as_column(self.target_encoder_.inverse_transform(outputs))
 
+    def _has_probabilities(self) -> bool:
+        """Whether the network gives probabilities; what its loss says until there is one."""
+        if self._gives_margins():
+            raise AttributeError(
+                f"A {type(self).__name__} trained with {loss_name(self.loss or single_loss(self.model_))!r} gives margins and "
+                "no probabilities. Use decision_function, or another loss."
+            )
+        return True
+
+    def _gives_margins(self) -> bool:
+        if self.initialized_:
+            return getattr(self.target_encoder_, "outputs", None) == "margins"
+        return loss_name(self.loss) in MARGIN_LOSSES
+
+    @available_if(_gives_margins)
+    @of_one_state
+    def decision_function(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+        """Return the margin of each class, for the losses "hinge" and "squared_hinge" only.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to classify.
+        **kwargs : dict
+            Arguments of ``keras.Model.predict``.
+
+        Returns
+        -------
+        margins : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes that of the second one, which is predicted where it is above zero. For more of them the
+            largest one decides; for multilabel y each column has its own.
+        """
+        margins: NDArray[np.float32] = self.target_encoder_.margins(self._outputs(X, kwargs))
+        return margins
+
+    @available_if(_has_probabilities)
+    @of_one_state
+    def predict_log_proba(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, ...)
+            Rows to classify.
+        **kwargs : dict
+            Arguments of ``keras.Model.predict``.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            ``log(predict_proba(X))``, minus infinity where a probability is zero.
+        """
+        probabilities = self.predict_proba(X, **kwargs)
+        with np.errstate(divide="ignore"):
+            return np.log(probabilities)
+
+    @available_if(_has_probabilities)
     @of_one_state
     def predict_proba(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
-        """Return the probability of each class.
+        """Return the probability of each class; not there for losses of margins.
 
         Parameters
         ----------
@@ -293,6 +352,11 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``. Each row sums to one, except for multilabel y, where each column is the
             probability of one label.
+
+        Raises
+        ------
+        ValueError
+            For a network whose outputs are no probabilities.
         """
         outputs = self._outputs(X, kwargs)
         probabilities: NDArray[np.float32] = self.target_encoder_.inverse_transform(outputs, return_proba=True)
@@ -328,15 +392,24 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
 
     def _take_model(self, model: keras.Model) -> None:
-        if isinstance(self.target_encoder_, ClassTargets):
-            self.target_encoder_.set_params(layout=_layout_for(model, self._encoded_shape))
-        self._gives_logits = bool(getattr(single_loss(model), "from_logits", False))
+        loss, encoder = single_loss(model), self.target_encoder_
+        if isinstance(encoder, ClassTargets):
+            n_outputs = _n_outputs(model, self._encoded_shape)
+            encoder.set_params(
+                layout=layout_for(loss, n_outputs),
+                outputs="margins" if gives_margins(model, loss) else "probabilities",
+                n_columns=n_outputs,
+            )
+            if encoder.is_multilabel:
+                settle_metrics_of(model)
+        self._gives_logits = bool(getattr(loss, "from_logits", False))
 
     def _check_outputs(self, model: keras.Model) -> None:
         encoder, n_outputs = self.target_encoder_, _n_outputs(model, self._encoded_shape)
         if not isinstance(encoder, ClassTargets) or n_outputs in (None, encoder.n_classes_):
             return
-        if n_outputs == 1 and encoder.target_type_ == "binary":
+        # One class is the answer of any network.
+        if encoder.target_type_ == "binary" and (n_outputs == 1 or encoder.n_classes_ == 1):
             return
         raise ValueError(
             f"The model of {type(self).__name__} has {n_outputs} outputs per row, but y has {encoder.n_classes_} "
@@ -350,14 +423,6 @@ def _n_outputs(model: keras.Model, X_shape: Any) -> int | None:
     shape = model.output_shape if getattr(model, "outputs", None) else model(zero_rows(X_shape)).shape
     last: int | None = shape[-1]
     return last
-
-
-def _layout_for(model: keras.Model, X_shape: Any) -> str:
-    """How the loss of a user's model wants classes: Keras's own take indicators, but for those named ``sparse_*``."""
-    loss = single_loss(model)
-    if loss_name(loss).startswith("sparse_") or _n_outputs(model, X_shape) == 1:
-        return "ordinal"
-    return "one-hot" if is_loss_of_keras(loss) or isinstance(loss, keras.losses.Loss) else "ordinal"
 
 
 class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):

@@ -181,17 +181,6 @@ def test_missing_labels(missing):
     assert_raises(ValueError, message, classifier().fit, X, labels)
 
 
-@pytest.mark.parametrize(("labels", "name"), [([0] * 12, "0"), (["a"] * 12, "'a'"), ([True] * 12, "True")])
-def test_labels_of_one_class(labels, name):
-    message = f"A classifier needs at least two classes in y. Got only one class: {name}."
-    assert_raises(ValueError, message, classifier().fit, X, labels)
-
-
-def test_one_class_among_rows_that_weigh():
-    message = "A classifier needs at least two classes among the rows of non-zero sample_weight. Got only one class: 1."
-    assert_raises(ValueError, message, classifier().fit, X, Y, sample_weight=(Y == 1).astype(float))
-
-
 @pytest.mark.parametrize(("make", "y"), [(classifier, Y[:5]), (regressor, TARGET[:5])])
 def test_length_of_y(make, y):
     assert_raises(ValueError, "X and y must have the same number of rows. X has 12 and y has 5.", make().fit, X, y)

@@ -30,10 +30,10 @@ _CLASS_OF_FUNCTION = {
 _METRICS: dict[type, int] = {
     keras.metrics.SparseCategoricalAccuracy: 0,
     keras.metrics.CategoricalAccuracy: 1,
-    keras.metrics.BinaryAccuracy: 2,
     keras.metrics.MeanSquaredError: 3,
     keras.metrics.MeanAbsoluteError: 4,
 }
+_BINARY_ACCURACY = {0.5: 2, 0.0: 5}  # by its threshold
 
 
 def loss_of(loss: Any, activation: int, y_shape: tuple[int, ...], n_outputs: int) -> int | None:
@@ -72,11 +72,12 @@ def _is_behind(function: int, loss: Any, activation: int) -> bool:
 
 def metric_of(metric: keras.metrics.Metric, loss: int) -> int | None:
     """Find the number of one of Keras's metrics beside a loss, or None."""
-    if type(metric) is keras.metrics.BinaryAccuracy and metric.get_config()["threshold"] != 0.5:
-        return None
+    number = _METRICS.get(type(metric))
+    if type(metric) is keras.metrics.BinaryAccuracy:
+        number = _BINARY_ACCURACY.get(metric.get_config()["threshold"])
     is_sparse = type(metric) is keras.metrics.SparseCategoricalAccuracy
     if is_sparse != (loss == SPARSE_CROSS_ENTROPY) or metric.dtype != "float32":
         return None
     if type(metric) is keras.metrics.CategoricalAccuracy and loss != CATEGORICAL_CROSS_ENTROPY:
         return None
-    return _METRICS.get(type(metric))
+    return number

@@ -58,7 +58,7 @@ LOSSES = {
         3,
         None,
         "multilabel",
-        lambda: ["mae", "binary_accuracy"],
+        lambda: ["mae", "binary_accuracy", keras.metrics.BinaryAccuracy("sign", threshold=0.0)],
     ),
     "mse": ("mse", 1, None, "mse", lambda: ["mae", MSE()]),
     "two numbers": (keras.losses.MeanSquaredError(), 2, None, "mae", lambda: [MAE()]),
