@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
 
+from . import _engine
 from ._class_losses import MARGIN_LOSSES, gives_margins, layout_for, settle_metrics_of
 from ._compiling import is_loss_of_keras, loss_name, single_loss
 from ._features import zero_rows
@@ -282,9 +283,10 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
     def _has_probabilities(self) -> bool:
         """Whether the network gives probabilities; what its loss says until there is one."""
         if self._gives_margins():
+            name = loss_name(self.loss or single_loss(self.model_))
             raise AttributeError(
-                f"A {type(self).__name__} trained with {loss_name(self.loss or single_loss(self.model_))!r} gives margins and "
-                "no probabilities. Use decision_function, or another loss."
+                f"A {type(self).__name__} trained with {name!r} gives margins and no probabilities. "
+                "Use decision_function, or another loss."
             )
         return True
 
@@ -391,6 +393,12 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
             return None
         return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
 
+    def _build_network(self, seed: int) -> _engine.Network:
+        network = super()._build_network(seed)
+        if self._is_multilabel():
+            settle_metrics_of(network.model)
+        return network
+
     def _take_model(self, model: keras.Model) -> None:
         loss, encoder = single_loss(model), self.target_encoder_
         if isinstance(encoder, ClassTargets):
@@ -400,8 +408,6 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
                 outputs="margins" if gives_margins(model, loss) else "probabilities",
                 n_columns=n_outputs,
             )
-            if encoder.is_multilabel:
-                settle_metrics_of(model)
         self._gives_logits = bool(getattr(loss, "from_logits", False))
 
     def _check_outputs(self, model: keras.Model) -> None:
