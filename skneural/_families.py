@@ -31,6 +31,7 @@ from ._compiling import (
 from ._foreign_names import foreign_value
 from ._neural import NeuralEstimator, Schedule
 from ._parameters import is_routed
+from ._recipe import Recipe
 from ._schedules import SCHEDULES, learning_rate_factors
 from ._scikit_compat import Interval, StrOptions
 from ._seeds import seeded_global_generators
@@ -124,6 +125,8 @@ class FamilyEstimator(NeuralEstimator):
 
     _allows_nd = False
     _has_model_function = False
+    # Parameters that act only when the network is made.
+    _first_fit_parameters: ClassVar[tuple[str, ...]] = ()
     # As those of scikit-learn's own: a column warns, and predictions have shape (n,).
     _keeps_columns = False
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",)}
@@ -275,14 +278,23 @@ class FamilyEstimator(NeuralEstimator):
         )
 
     def _build_network(self, seed: int) -> _engine.Network:
+        self._recipe = self._present_recipe()
         return _engine.Network.from_blueprint(self._blueprint(), seed)
+
+    def _present_recipe(self) -> Recipe:
+        # The others stand in the blueprint, or act in each call.
+        return Recipe({name: getattr(self, name) for name in self._first_fit_parameters}, {})
 
     def _compile(self, model: keras.Model) -> None:
         self._blueprint().compile(model)
 
     def _check_kept_network(self) -> None:
+        self._recipe.new_rates(type(self).__name__, self._present_recipe())
         blueprint = self._blueprint()
-        if self._network.blueprint is None or blueprint.key != self._network.blueprint.key:
+        if self._network.blueprint is None:
+            # The user has put a model in the place of ours: it is trained as it was compiled.
+            return
+        if blueprint.key != self._network.blueprint.key:
             raise ValueError(
                 f"{type(self).__name__} was to go on training the network of an earlier fit, but its parameters or the "
                 "classes now describe another network. Set warm_start=False, or use a new estimator."

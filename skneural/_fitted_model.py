@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import keras
 from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
-from ._compiling import averages_rows, loss_name, single_loss
+from ._compiling import averages_rows, resolve_optimizer, single_loss
+from ._contradictions import check_compiled_as_given
 from ._features import zero_rows
 from ._parameters import Parameters
+from ._recipe import Recipe
 from ._scikit_compat import build_users_model, users_compile_arguments
 from ._seeds import seeded_global_generators
 
@@ -42,6 +46,7 @@ class FittedModel(Parameters):
 
     _network: Any
     _last_run: Run | None = None
+    _recipe: Recipe
 
     @property
     def model_(self) -> keras.Model:
@@ -102,10 +107,16 @@ class FittedModel(Parameters):
         if model is self.model:
             # A ready model is a parameter, and a fit leaves parameters as they are.
             model = _engine.duplicate(model)
+        comes_compiled = model.compiled
         self._complete(model)
-        self._check_loss_of(model)
+        if not single_loss(model):
+            owner = type(self).__name__
+            raise ValueError(f"{owner} has no loss to train with. Give loss=..., or compile the model in its function.")
+        if comes_compiled:
+            self._check_compilation(model)
         self._check_shapes_of(model)
         self._take_model(model)
+        self._recipe = self._present_recipe()
         return _engine.Network.from_model(model)
 
     def _network_of(self, model: Any) -> _engine.Network:
@@ -140,18 +151,61 @@ class FittedModel(Parameters):
     def _take_model(self, model: keras.Model) -> None:
         """Learn from the model what its targets and outputs are."""
 
-    def _check_loss_of(self, model: keras.Model) -> None:
-        owner = type(self).__name__
-        if not getattr(model, "loss", None):
-            raise ValueError(f"{owner} has no loss to train with. Give loss=..., or compile the model in its function.")
-        given: Any = getattr(self, "loss", None)
-        if isinstance(given, str) and isinstance(model.loss, str | keras.losses.Loss):
-            got = loss_name(model.loss)
-            if loss_name(given) != got:
+    def _check_compilation(self, model: keras.Model) -> None:
+        """Raise for a parameter that goes to ``compile`` and that a model which came compiled does not heed."""
+        owner, function = type(self).__name__, self._model_function()
+        taken = self._function_parameters()
+        names = ("loss", "optimizer", "metrics", "run_eagerly")
+        flat = [name for name in names if name not in taken and not self._is_default(name)]
+        rates = {} if "optimizer" in taken else self._flat_routed("optimizer")
+        given = {name: getattr(self, name) for name in flat}
+        given |= {f"optimizer__{name}": value for name, value in rates.items()}
+        check_compiled_as_given(owner, model, given)
+        if {"compile_kwargs", "params"} & set(taken) or self._takes_any_parameter() or inspect.ismethod(function):
+            return
+        for prefix in ("compile", "loss", "metrics"):
+            for name in self._routed(prefix):
                 raise ValueError(
-                    f"The 'loss' parameter of {owner} is {given!r}, but the model was compiled with {got!r}. "
-                    "Give it in one place, or pass compile_kwargs['loss'] on to compile."
+                    f"The '{prefix}__{name}' parameter of {owner} has no effect, because the model comes compiled. Let "
+                    "its function take compile_kwargs and pass them on to compile, or leave the model uncompiled."
                 )
+
+    def _present_recipe(self) -> Recipe:
+        """Return the parameters that a network would be built from now, and those that a running training heeds."""
+        names = {"model", "build_fn", "loss", "metrics", "run_eagerly", *getattr(self, "_user_params", ())}
+        names |= {name for name in self._function_parameters() if name in self._get_param_names()} - {"optimizer"}
+        prefixes = ("model__", "loss__", "metrics__", "compile__", "optimizer__")
+        routed = {name: value for name, value in vars(self).items() if name.startswith(prefixes)}
+        parameters = {name: getattr(self, name, None) for name in sorted(names)} | routed
+        if not isinstance(self.optimizer, str | type | keras.optimizers.Optimizer):
+            return Recipe(parameters | {"optimizer": self.optimizer}, {})
+        optimizer, arguments = resolve_optimizer(type(self).__name__, self.optimizer, self._flat_routed("optimizer"))
+        rates = {
+            name: float(arguments[name])
+            for name in ("learning_rate", "weight_decay")
+            if isinstance(arguments.get(name), Real)
+        }
+        for name in rates:
+            parameters.pop(f"optimizer__{name}", None)
+        rest = {name: value for name, value in arguments.items() if name not in (*rates, "name")}
+        return Recipe(parameters | {"optimizer": (optimizer, rest)}, rates)
+
+    def _check_kept_network(self) -> None:
+        """Bring the network of an earlier fit up to date with the parameters, or raise where that cannot be."""
+        owner, model = type(self).__name__, self._network.model
+        if not single_loss(model):
+            raise ValueError(f"{owner} has no loss to train with. Compile the model before it becomes 'model_'.")
+        now = self._present_recipe()
+        rates = self._recipe.new_rates(owner, now)
+        numbers = resolve_optimizer(owner, model.optimizer, {})[1]
+        for name, rate in rates.items():
+            if not isinstance(numbers.get(name), Real):
+                raise ValueError(
+                    f"The 'optimizer__{name}' parameter of {owner} cannot become {rate:g} in the training that goes "
+                    f"on: its optimizer has {name}={numbers.get(name)!r}. Set warm_start=False, or use a new estimator."
+                )
+        self._network.update_numbers(rates)
+        self._recipe = now
 
     def _check_shapes_of(self, model: keras.Model) -> None:
         owner, shape = type(self).__name__, self._encoded_shape

@@ -128,6 +128,7 @@ class NeuralEstimator(FittedModel):
     It stands in front of scikeras's wrapper among the bases and replaces what broke there.
     """
 
+    _seeded_by: Any
     _allows_nd = True
     # Whether predictions for a y that is a column, shape (n, 1), are a column again.
     _keeps_columns = True
@@ -165,6 +166,8 @@ class NeuralEstimator(FittedModel):
         rows = self._validate(X, y, sample_weight, reset=not schedule.keeps_network, class_weight=schedule.class_weight)
         if schedule.keeps_network:
             self._check_kept_network()
+            if self.random_state is not self._seeded_by and self.random_state != self._seeded_by:
+                self._seeds, self._seeded_by = draw_seeds(self.random_state), self.random_state
         else:
             self._prepare(rows)
         train, held_out = self._split(self._encode(rows), validation, schedule)
@@ -207,9 +210,6 @@ class NeuralEstimator(FittedModel):
                     f"classes. Got {callback!r} instead. Callbacks of scikit-learn are set with set_callbacks."
                 )
 
-    def _check_kept_network(self) -> None:
-        """Bring the network of an earlier fit up to date with the parameters, or raise where that cannot be."""
-
     def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any) -> _Rows:
         """Arrays from what the user gave, class weights multiplied in."""
         if y is None:
@@ -247,7 +247,7 @@ class NeuralEstimator(FittedModel):
             if name not in ("n_features_in_", "feature_names_in_"):
                 delattr(self, name)
         self._last_run = None
-        self._seeds = draw_seeds(self.random_state)
+        self._seeds, self._seeded_by = draw_seeds(self.random_state), self.random_state
         self.X_shape_, self.X_dtype_ = rows.X.shape, rows.X.dtype
         self.y_dtype_, self.y_ndim_ = rows.y.dtype, 2 if self._gives_columns else rows.y.ndim
         self.target_encoder_ = self._fit_target_encoder(rows)

@@ -14,6 +14,7 @@ from sklearn.callback import CallbackSupportMixin
 
 from ._compiling import resolve_loss, resolve_metrics, resolve_optimizer
 from ._foreign_names import argument_hint, parameter_hint
+from ._recipe import is_same
 
 _ROUTING_PREFIXES = ("model", "fit", "compile", "predict", "optimizer", "loss", "metrics", "callbacks", "score")
 
@@ -31,9 +32,14 @@ def _inherited_parameters(cls: Any) -> frozenset[str]:
     return frozenset(name for base in cls.__mro__ if "__init__" in vars(base) for name in signature_parameters(base))
 
 
-def _is_equal(value: Any, default: Any) -> bool:
-    """Whether a parameter has its default value."""
-    return value is default or (type(value) is type(default) and bool(value == default))
+@functools.lru_cache
+def _defaults(cls: Any) -> Mapping[str, Any]:
+    """Default values of the parameters of a class's and its bases' constructors, those of the class itself first."""
+    signatures = [
+        inspect.signature(vars(base)["__init__"]) for base in reversed(cls.__mro__) if "__init__" in vars(base)
+    ]
+    found = (parameter for signature in signatures for parameter in signature.parameters.values())
+    return {parameter.name: parameter.default for parameter in found if parameter.default is not parameter.empty}
 
 
 def is_routed(name: str) -> bool:
@@ -124,13 +130,15 @@ class Parameters(CallbackSupportMixin):
 
     def _shared_parameters(self) -> set[str]:
         """Names of parameters of the constructor that the model function takes too, and that it is to be given."""
-        defaults = inspect.signature(type(self)).parameters
         return {
             name
             for name, parameter in self._function_parameters().items()
-            if name in defaults
-            and (parameter.default is parameter.empty or not _is_equal(getattr(self, name), defaults[name].default))
+            if name in _defaults(type(self)) and (parameter.default is parameter.empty or not self._is_default(name))
         }
+
+    def _is_default(self, name: str) -> bool:
+        """Whether a parameter of the constructor has its default value."""
+        return is_same(getattr(self, name), _defaults(type(self)).get(name))
 
     def _routed(self, prefix: str) -> dict[str, Any]:
         """Parameters named ``prefix__*``, by the rest of their names."""
