@@ -133,12 +133,13 @@ class Parameters(CallbackSupportMixin):
         return {
             name
             for name, parameter in self._function_parameters().items()
-            if name in _defaults(type(self)) and (parameter.default is parameter.empty or not self._is_default(name))
+            if name in _defaults(cast(Any, type(self)))
+            and (parameter.default is parameter.empty or not self._is_default(name))
         }
 
     def _is_default(self, name: str) -> bool:
         """Whether a parameter of the constructor has its default value."""
-        return is_same(getattr(self, name), _defaults(type(self)).get(name))
+        return is_same(getattr(self, name), _defaults(cast(Any, type(self))).get(name))
 
     def _routed(self, prefix: str) -> dict[str, Any]:
         """Parameters named ``prefix__*``, by the rest of their names."""
