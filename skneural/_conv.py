@@ -245,7 +245,8 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         Whether each epoch takes the rows in a new order.
     class_weight : dict, "balanced" or list of dict, default=None
         Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with the
-        keys 0 and 1 per column. They multiply with ``sample_weight``.
+        keys 0 and 1 per column. They multiply with ``sample_weight``, and as in Keras they do not weigh rows for
+        validation. A label that the rows lack is ignored where each of their classes has a weight.
     early_stopping : bool, default=False
         Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
         keep the weights of the best epoch.

@@ -30,14 +30,8 @@ from ._parameters import arguments_of, check_arguments
 from ._scikit_compat import has_callbacks, keras_callbacks
 from ._seeds import draw_seeds
 from ._targets import ClassTargets, RegressionTargets
-from ._validation import (
-    check_lengths,
-    drop_weightless_rows,
-    merge_equal_rows,
-    normalize_weights,
-    validate_rows,
-    validate_weights,
-)
+from ._validation import are_few, check_lengths, merge_equal_rows, validate_rows
+from ._weights import finite_sum, multiplied, normalize_weights, validate_weights
 from .exceptions import InterruptedFitWarning
 
 # Arguments of keras.Model.fit that a training run has fields for; the others go to Keras's own fit.
@@ -55,14 +49,28 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class _Rows(NamedTuple):
-    """Rows on their way to the network: X of shape (n, ...), y, and weights of shape (n,) or None."""
+    """Rows on their way to the network: X of shape (n, ...), y, and weights of shape (n,) or None.
+
+    What the classes weigh counts in training only, so it stands apart until it is known which rows are trained on.
+    """
 
     X: Any
     y: NDArray[Any]
     weights: NDArray[Any] | None
+    class_weights: NDArray[Any] | None = None
 
-    def take(self, rows: NDArray[np.intp]) -> _Rows:
-        return _Rows(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+    def take(self, rows: NDArray[Any]) -> _Rows:
+        weights, by_class = (None if one is None else one[rows] for one in (self.weights, self.class_weights))
+        return _Rows(self.X[rows], self.y[rows], weights, by_class)
+
+    def without_weightless(self) -> _Rows:
+        return self if self.weights is None or (self.weights > 0).all() else self.take(self.weights > 0)
+
+    def for_training(self) -> _Rows:
+        return _Rows(self.X, self.y, multiplied(self.weights, self.class_weights))
+
+    def for_judging(self) -> _Rows:
+        return _Rows(self.X, self.y, self.weights)
 
     def as_data(self) -> _engine.Data:
         return _engine.Data(self.X, self.y, normalize_weights(self.weights))
@@ -169,12 +177,12 @@ class NeuralEstimator(FittedModel):
             if self.random_state is not self._seeded_by and self.random_state != self._seeded_by:
                 self._seeds, self._seeded_by = draw_seeds(self.random_state), self.random_state
         else:
-            self._prepare(rows)
+            self._prepare(rows.for_training())
         train, held_out = self._split(self._encode(rows), validation, schedule)
         settings = self._settings(train, held_out, schedule)
-        is_single = not isinstance(train.X, _engine.ManyInputs)
-        if is_single and settings.batch_size >= len(train.y) and self._merges_rows(self._network):
-            train = _Rows(*merge_equal_rows(*train))
+        is_whole = settings.batch_size >= len(train.y)
+        if is_whole and are_few(train.X) and self._merges_rows(self._network):
+            train = _Rows(*merge_equal_rows(train.X, train.y, train.weights))
             settings = dataclasses.replace(settings, batch_size=len(train.y))
         if settings.epochs == 0:
             self.history_: dict[str, list[float]] = (
@@ -211,7 +219,7 @@ class NeuralEstimator(FittedModel):
                 )
 
     def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any) -> _Rows:
-        """Arrays from what the user gave, class weights multiplied in."""
+        """Arrays from what the user gave."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X = self._validate_rows(X, reset=reset)
@@ -223,12 +231,8 @@ class NeuralEstimator(FittedModel):
         y = self._validate_y(y)
         check_lengths(X, y)
         weights = validate_weights(sample_weight, X.shape[0])
-        class_weights = self._class_weights(class_weight, y, None if reset else getattr(self, "classes_", None))
-        if class_weights is not None:
-            weights = class_weights if weights is None else weights * class_weights
-            if not (weights > 0).any():
-                raise ValueError("No row has a weight above zero: class_weight times sample_weight is zero for each.")
-        return _Rows(X, y, weights)
+        by_class = self._class_weights(class_weight, y, None if reset else getattr(self, "classes_", None))
+        return _Rows(X, y, weights, by_class)
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:
         """X of shape (n, ...) as the network takes it; with ``reset`` its features are learned."""
@@ -272,8 +276,8 @@ class NeuralEstimator(FittedModel):
 
     def _encode(self, rows: _Rows) -> _Rows:
         """Rows as the network takes them, those of weight zero left out."""
-        encoded = _Rows(self._encode_features(rows.X), self.target_encoder_.transform(rows.y), rows.weights)
-        return _Rows(*drop_weightless_rows(*encoded))
+        encoded = rows._replace(X=self._encode_features(rows.X), y=self.target_encoder_.transform(rows.y))
+        return encoded.without_weightless()
 
     def _encode_features(self, X: Any) -> Any:
         encoder: Any = self.feature_encoder_
@@ -286,16 +290,23 @@ class NeuralEstimator(FittedModel):
         """Rows to train on and rows to be judged on: the user's own, a share split off, or none."""
         X_val, y_val, weights_val = validation
         if X_val is not None:
+            train = self._weighted_by_class(rows)
             try:
-                judged = self._validate(X_val, y_val, weights_val, reset=False, class_weight=schedule.class_weight)
-                return rows, self._encode(judged)
+                return train, self._encode(self._validate(X_val, y_val, weights_val, reset=False, class_weight=None))
             except ValueError as error:
                 raise ValueError(f"In the rows for validation (X_val, y_val, sample_weight_val): {error}") from error
         fraction = schedule.arguments.get("validation_split", self._validation_share(schedule))
         if not fraction:
-            return rows, None
-        train, held_out = split_rows(self._strata(rows.y), len(rows.y), fraction, self._seeds.split)
-        return rows.take(train), rows.take(held_out)
+            return self._weighted_by_class(rows), None
+        trained, held_out = split_rows(self._strata(rows.y), len(rows.y), fraction, self._seeds.split)
+        return self._weighted_by_class(rows.take(trained)), rows.take(held_out).for_judging()
+
+    def _weighted_by_class(self, rows: _Rows) -> _Rows:
+        """Rows to train on, class weights multiplied in; those of a class of weight zero are left out."""
+        weighted = rows.for_training()
+        if weighted.weights is not None and not (weighted.weights > 0).any():
+            raise ValueError("No row has a weight above zero: class_weight times sample_weight is zero for each.")
+        return weighted.without_weightless()
 
     def _validation_share(self, schedule: Schedule) -> float:
         """Fraction of the rows to split off for validation."""
@@ -431,7 +442,7 @@ class NeuralEstimator(FittedModel):
         self._check_parameters()
         with _in_one_step(self) as initialized:
             initialized.__dict__.update(declared)
-            initialized._prepare(initialized._validate(X, y, None, reset=True, class_weight=None))
+            initialized._prepare(initialized._validate(X, y, None, reset=True, class_weight=None).for_training())
         return self
 
     def _fit_from(
@@ -572,7 +583,12 @@ class NeuralEstimator(FittedModel):
         score : float
             Accuracy in [0, 1], or R2, at most 1.
         """
-        return float(self.scorer(y, self.predict(X), sample_weight=sample_weight, **self._routed("score")))
+        y, predictions = self._for_scorer(y, self.predict(X))
+        return float(self.scorer(y, predictions, sample_weight=finite_sum(sample_weight), **self._routed("score")))
+
+    def _for_scorer(self, y: Any, predictions: Any) -> tuple[Any, Any]:
+        """Return y as ``fit`` reads it, and predictions of it."""
+        return y, predictions
 
     def _tags(self, kind: str, **specific: Any) -> Tags:
         """Return all tags: scikeras's base order keeps those of scikit-learn's mixins from being inherited."""

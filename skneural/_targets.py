@@ -6,8 +6,6 @@ Both classes follow scikeras's protocol of a target transformer: ``fit``, ``tran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -15,11 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import assert_all_finite
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
 
-from ._validation import is_missing
+from ._validation import check_sparse, is_missing, sums_may_be_infinite
 
 # What type_of_target calls a problem -> what it takes to learn it.
 _LEARNABLE = ("binary", "multiclass", "multilabel-indicator")
@@ -174,8 +171,9 @@ def _check_shares(outputs: NDArray[Any], is_exclusive: bool) -> None:
     )
 
 
-def check_labels(y: Any, classes: ArrayLike | None = None) -> tuple[NDArray[Any], str]:
+def check_labels(y: Any, classes: ArrayLike | None = None, *, warn: bool = True) -> tuple[NDArray[Any], str]:
     """Return labels of shape (n,) or indicators of shape (n, n_labels), and the type of the target."""
+    check_sparse(y, "y")
     if sparse.issparse(y):
         y = _indicators(y)
     _check_label_array(y)
@@ -188,7 +186,7 @@ def check_labels(y: Any, classes: ArrayLike | None = None) -> tuple[NDArray[Any]
         )
     if kind == "multilabel-indicator":
         return _indicators(y), kind
-    labels = column_or_1d(y, warn=True)
+    labels = column_or_1d(y, warn=warn)
     n_classes = len(np.unique(labels if classes is None else np.asarray(classes)))
     return labels, "binary" if n_classes <= 2 else "multiclass"
 
@@ -234,51 +232,6 @@ def _indicators(y: Any) -> NDArray[Any]:
     return y.toarray() if sparse.issparse(y) else np.asarray(y)
 
 
-def class_weights(owner: str, class_weight: Any, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[np.float64]:
-    """Weights of shape (n,) that the classes give to the rows; for multilabel y those of the columns multiply.
-
-    ``class_weight`` is "balanced", a dict by label, or for multilabel y a list with one dict per column.
-    """
-    if isinstance(class_weight, str):
-        balanced: NDArray[np.float64] = compute_sample_weight(class_weight, y)
-        return balanced
-    if y.ndim == 1:
-        if not isinstance(class_weight, Mapping):
-            raise ValueError(
-                f"The 'class_weight' parameter of {owner} must be a dict from label to weight, or 'balanced'. "
-                f"A list is for multilabel y. Got {class_weight!r}."
-            )
-        return _weights_of_labels(owner, class_weight, y, y if classes is None else classes)
-    if isinstance(class_weight, Mapping) or len(class_weight) != y.shape[1]:
-        raise ValueError(
-            f"The 'class_weight' parameter of {owner} must be 'balanced' or, for multilabel y, a list with one dict "
-            f"for each of its {y.shape[1]} columns. Got {class_weight!r}."
-        )
-    columns = zip(class_weight, y.T, strict=True)
-    return np.prod([_weights_of_labels(owner, single, column, [0, 1]) for single, column in columns], axis=0)
-
-
-def _weights_of_labels(
-    owner: str, class_weight: Mapping[Any, float], y: NDArray[Any], classes: ArrayLike
-) -> NDArray[np.float64]:
-    """Weight of each label in y, one where ``class_weight`` does not have it."""
-    known = np.unique(np.asarray(classes)).tolist()
-    weights = np.ones(len(y))
-    for label, weight in class_weight.items():
-        if label not in known:
-            raise ValueError(
-                f"The 'class_weight' parameter of {owner} has the label {label!r}, which is not among the classes "
-                f"{known}."
-            )
-        if not (isinstance(weight, Real) and 0 <= weight < np.inf):
-            raise ValueError(
-                f"The 'class_weight' parameter of {owner} must have weights in the range [0, inf). "
-                f"Got {weight!r} for the label {label!r}."
-            )
-        weights[y == label] = weight
-    return weights
-
-
 # Losses that need a target of one sign: dividing keeps it, moving the mean would not.
 _SIGNED_LOSSES = ("poisson", "mean_squared_logarithmic_error", "mean_absolute_percentage_error")
 
@@ -304,9 +257,16 @@ class RegressionTargets(TransformerMixin, BaseEstimator):
         self.target_type_ = "continuous" if self.n_outputs_ == 1 else "continuous-multioutput"
         if sample_weight is not None:
             columns, sample_weight = columns[sample_weight > 0], sample_weight[sample_weight > 0]
-        moments = [mean_and_scale(column, sample_weight, self.scaling) for column in columns.T]
-        self.mean_, self.scale_ = (np.array(column) for column in zip(*moments, strict=True))
+        # Squares and sums of numbers of these sizes are neither infinite nor zero.
+        self.exponents_ = np.array([0 if self.scaling is None else _exponent(column) for column in columns.T])
+        scaled = np.ldexp(columns, -self.exponents_)
+        moments = [mean_and_scale(column, sample_weight, self.scaling) for column in scaled.T]
+        self.mean_, self.scale_ = np.ldexp(np.array(moments).T, self.exponents_)
         return self
+
+    def _moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and scale of each column of y divided by two to the power of its exponent."""
+        return np.ldexp(self.mean_, -self.exponents_), np.ldexp(self.scale_, -self.exponents_)
 
     def transform(self, y: Any) -> NDArray[np.float32]:
         """Return float32 targets of shape (n, n_outputs)."""
@@ -314,16 +274,61 @@ class RegressionTargets(TransformerMixin, BaseEstimator):
         columns = y.reshape(len(y), -1)
         if columns.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {columns.shape[1]} outputs, but the estimator was fitted with {self.n_outputs_}.")
-        return ((columns - self.mean_) / self.scale_).astype(np.float32)
+        mean, scale = self._moments()
+        with np.errstate(over="ignore"):
+            targets = ((np.ldexp(columns, -self.exponents_) - mean) / scale).astype(np.float32)
+        self._check_float32(columns, targets)
+        return targets
+
+    def _check_float32(self, columns: NDArray[np.float64], targets: NDArray[np.float32]) -> None:
+        """Raise for values of y that the network would not see as they are."""
+        row, column = np.unravel_index(np.argmax(np.abs(columns)), columns.shape)
+        largest = f"y holds a value of size {abs(columns[row, column]):g}"
+        if not np.isfinite(targets).all():
+            reason = (
+                "float32, in which networks compute" if self.scaling is None else "the units learned from the first y"
+            )
+            raise ValueError(f"{largest}, too large for {reason}. Divide y by a large number first.")
+        if self.scaling is None and columns.any() and not (np.abs(targets) >= np.finfo(np.float32).tiny).any():
+            raise ValueError(
+                f"{largest} at most, too small for float32, in which networks compute. Multiply y by a large number "
+                "first."
+            )
 
     def inverse_transform(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         """Return predictions in the units of y, shape (n,) or (n, n_outputs)."""
-        values: NDArray[np.float64] = outputs.reshape(len(outputs), -1).astype(np.float64) * self.scale_ + self.mean_
+        mean, scale = self._moments()
+        values = outputs.reshape(len(outputs), -1).astype(np.float64) * scale + mean
+        if self.exponents_.any():
+            # Beyond the largest number there is, the largest one is the nearest.
+            largest = np.finfo(np.float64).max
+            with np.errstate(over="ignore"):
+                values = np.clip(np.ldexp(values, self.exponents_), -largest, largest)
         return values[:, 0] if self.y_ndim_ == 1 else values
 
     def get_metadata(self) -> dict[str, Any]:
         """Return the attributes that the estimator takes over."""
         return {"n_outputs_": self.n_outputs_, "n_outputs_expected_": 1, "target_type_": self.target_type_}
+
+
+# Squares and sums of numbers within two to these powers are safe.
+_SAFE_EXPONENT = 400
+
+
+def _exponent(column: NDArray[np.float64]) -> int:
+    """Exponent of the largest number, zero where that is of a usual size."""
+    exponent = int(np.frexp(np.abs(column).max())[1])
+    return exponent if abs(exponent) > _SAFE_EXPONENT else 0
+
+
+def to_safe_sizes(y: Any, predictions: Any) -> tuple[Any, Any]:
+    """Divide y and predictions of it by one power of two for each column, where their squares would not be finite."""
+    values = np.asarray(y, np.float64)
+    columns = values.reshape(len(values), -1)
+    exponents = np.array([_exponent(column) for column in columns.T])
+    if not exponents.any():
+        return y, predictions
+    return tuple(np.ldexp(np.reshape(one, columns.shape), -exponents) for one in (values, predictions))
 
 
 def scaling_for(loss: str) -> str | None:
@@ -333,6 +338,7 @@ def scaling_for(loss: str) -> str | None:
     return "scale" if loss in _SIGNED_LOSSES else "standard"
 
 
+@sums_may_be_infinite
 def check_values(y: Any) -> NDArray[np.float64]:
     """Return finite float64 targets of shape (n,) or (n, n_outputs); a single column becomes (n,)."""
     try:

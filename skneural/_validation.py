@@ -1,4 +1,4 @@
-"""Rows and weights as the user gives them -> arrays a network can train on, or a clear error."""
+"""Rows as the user gives them -> arrays a network can train on, or a clear error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import assert_all_finite, check_array, validate_data
 
@@ -48,8 +48,14 @@ def check_padded_array(estimator: Any, X: Any) -> NDArray[Any]:
     return _numeric(estimator, X, validate, allow_nd=True, ensure_all_finite="allow-nan")
 
 
+# Sums of finite numbers, by which scikit-learn looks for others, may well be none.
+sums_may_be_infinite = np.errstate(over="ignore", invalid="ignore")
+
+
+@sums_may_be_infinite
 def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any) -> Any:
     """Return what ``validate`` makes of X as numbers that float32 can hold; ``checks`` are those of ``check_array``."""
+    check_sparse(X, f"X of {type(estimator).__name__}")
     try:
         rows = _validated(estimator, X, validate, ensure_2d=not checks.get("allow_nd") or _is_flat(X), **checks)
         if rows.dtype.kind == "O":
@@ -68,6 +74,40 @@ def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any
     for part in _parts(rows):
         _check_float32(estimator, part)
     return rows
+
+
+def check_sparse(matrix: Any, name: str) -> None:
+    """Raise for a sparse matrix whose arrays contradict each other or its shape: reading it may end the process."""
+    if not sparse.issparse(matrix):
+        return
+    try:
+        given = _csr_of_lists(matrix) if matrix.format == "lil" else matrix
+        if given.format in ("csr", "csc", "bsr"):
+            # The check may replace arrays of the container, which is the caller's.
+            arrays = (given.data, given.indices, given.indptr)
+            type(given)(arrays, shape=given.shape, copy=False).check_format(full_check=True)
+        elif given.format != "dia":
+            _check_places(given.tocoo(copy=False))
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ValueError(
+            f"{name} is a corrupt sparse matrix: {error}. Build it anew, from dense rows or from (value, place) pairs."
+        ) from error
+
+
+def _check_places(entries: Any) -> None:
+    """Raise unless each value has a place within the shape along each axis."""
+    for axis, (places, size) in enumerate(zip(entries.coords, entries.shape, strict=True)):
+        if len(places) != len(entries.data):
+            raise ValueError(f"{len(entries.data)} values have {len(places)} places along axis {axis}")
+        if len(places) and not 0 <= places.min() <= places.max() < size:
+            raise ValueError(f"an index along axis {axis} is not below its length {size}")
+
+
+def _csr_of_lists(matrix: Any) -> Any:
+    """Put a matrix of lists together in Python, where nothing is read beyond an end."""
+    ends = np.cumsum([0, *(len(places) for places in matrix.rows)])
+    places, values = ([item for row in lists for item in row] for lists in (matrix.rows, matrix.data))
+    return sparse.csr_array((np.array(values, matrix.dtype), np.array(places, int), ends), shape=matrix.shape)
 
 
 def _validated(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any) -> Any:
@@ -156,43 +196,19 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-def validate_weights(
-    sample_weight: ArrayLike | None, n_rows: int, *, name: str = "sample_weight"
-) -> NDArray[Any] | None:
-    """Return weights of shape (n_rows,) as float64, or None; raise unless finite, not negative and not all zero."""
-    if sample_weight is None:
-        return None
-    if np.asarray(sample_weight).ndim == 0:
-        raise ValueError(
-            f"{name} must have one weight per row, shape ({n_rows},). Got the number {sample_weight!r} instead."
-        )
-    weights = np.asarray(check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, copy=True))
-    if weights.ndim != 1 or weights.shape[0] != n_rows:
-        raise ValueError(
-            f"{name} must have one weight per row, shape ({n_rows},). Got an array of shape {weights.shape} instead."
-        )
-    if (weights < 0).any():
-        row = int(np.argmax(weights < 0))
-        raise ValueError(f"{name} must not be negative. Got {weights[row]:g} in row {row}.")
-    if not (weights > 0).any():
-        raise ValueError(f"{name} must have at least one weight above zero. All {n_rows} weights are zero.")
-    return weights
-
-
 def check_lengths(X: Any, y: NDArray[Any]) -> None:
     """Raise unless X and y have as many rows as each other."""
     if X.shape[0] != len(y):
         raise ValueError(f"X and y must have the same number of rows. X has {X.shape[0]} and y has {len(y)}.")
 
 
-def drop_weightless_rows(
-    X: Any, y: NDArray[Any], weights: NDArray[Any] | None
-) -> tuple[Any, NDArray[Any], NDArray[Any] | None]:
-    """Leave out the rows of weight zero."""
-    if weights is None or (weights > 0).all():
-        return X, y, weights
-    kept = weights > 0
-    return X[kept], y[kept], weights[kept]
+# To sort so many numbers takes some milliseconds.
+_FEW_VALUES = 50_000
+
+
+def are_few(X: Any) -> bool:
+    """Whether X is one array of so few rows that it costs nothing to sort them."""
+    return len(X.shape) > 1 and math.prod(X.shape) <= _FEW_VALUES
 
 
 def merge_equal_rows(
@@ -209,13 +225,6 @@ def merge_equal_rows(
     _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
     totals = np.bincount(group.ravel(), weights=weights, minlength=len(first)).astype(np.float64)
     return dense[first], y[first], totals
-
-
-def normalize_weights(weights: NDArray[Any] | None) -> NDArray[np.float32] | None:
-    """Scale weights to a mean of one, so that only their ratios matter; equal weights become None."""
-    if weights is None or (weights == weights[0]).all():
-        return None
-    return (weights / weights.mean()).astype(np.float32)
 
 
 def moments_of_all_values(X: Any, weights: NDArray[Any] | None) -> tuple[float, float]:

@@ -16,7 +16,8 @@ from ._class_losses import MARGIN_LOSSES, gives_margins, layout_for, settle_metr
 from ._compiling import is_loss_of_keras, loss_name, single_loss
 from ._features import zero_rows
 from ._neural import NeuralEstimator, of_one_state
-from ._targets import ClassTargets, RegressionTargets, check_labels, check_values, class_weights
+from ._targets import ClassTargets, RegressionTargets, check_labels, check_values, to_safe_sizes
+from ._weights import class_weights
 
 
 class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
@@ -62,7 +63,8 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         Passes over the rows; 0 builds the network and trains nothing.
     class_weight : dict, "balanced" or list of dict, default=None
         Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with
-        the keys 0 and 1 per column.
+        the keys 0 and 1 per column. They multiply with ``sample_weight``, and as in Keras they do not weigh rows for
+        validation. A label that the rows lack is ignored where each of their classes has a weight.
     **kwargs : dict
         Parameters of the model function, and routed parameters (``model__``, ``optimizer__``, ``loss__``,
         ``metrics__``, ``callbacks__``, ``compile__``, ``fit__``, ``predict__``).
@@ -380,6 +382,10 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
             return np.asarray(y)
         return check_labels(y)[0]
 
+    def _for_scorer(self, y: Any, predictions: Any) -> tuple[Any, Any]:
+        is_ours = isinstance(self.target_encoder_, ClassTargets)
+        return check_labels(y, warn=False)[0] if is_ours else y, predictions
+
     def _class_weights(self, class_weight: Any, y: NDArray[Any], classes: NDArray[Any] | None) -> NDArray[Any] | None:
         if class_weight is None:
             return None
@@ -664,3 +670,10 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         if self._keeps_columns and np.shape(y)[1:] == (1,):
             y = np.asarray(y).ravel()
         return check_values(y)
+
+    def _for_scorer(self, y: Any, predictions: Any) -> tuple[Any, Any]:
+        # R2 is a ratio of squares, whatever the units.
+        is_ratio = self.scorer is scikeras.wrappers.KerasRegressor.scorer and isinstance(
+            self.target_encoder_, RegressionTargets
+        )
+        return to_safe_sizes(y, predictions) if is_ratio else (y, predictions)
