@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from ._engine import copy_of_part, with_seed
+
 
 @dataclass(frozen=True)
 class DenseArchitecture:
@@ -83,7 +85,5 @@ def seeded_initializer(initializer: Any, position: int) -> Any:
     """Give each layer an initializer with a seed of its own: with one seed, equal shapes would start equal."""
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer
-    config = initializer.get_config()
-    if isinstance(config.get("seed"), int):
-        config["seed"] += position
-    return type(initializer).from_config(config)
+    seed = initializer.get_config().get("seed")
+    return with_seed(initializer, seed + position) if isinstance(seed, int) else copy_of_part(initializer)

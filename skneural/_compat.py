@@ -20,7 +20,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
-_PYTHON_RANDOM = threading.RLock()
+_PYTHON_RANDOM, _UNCOMPILED = threading.RLock(), threading.RLock()
 
 
 @contextmanager
@@ -89,6 +89,23 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     return dict(model._compile_config.config)
 
 
+@contextmanager
+def uncompiled(model: keras.Model) -> Iterator[None]:
+    """Let Keras take a model for one that is not compiled: it would copy the loss and the optimizer by their configs.
+
+    Keras 3.15: ``clone_model`` and ``saving_lib`` ask ``get_compile_config`` and save what ``optimizer`` holds.
+    """
+    with _UNCOMPILED:
+        held = {name: vars(model)[name] for name in ("optimizer", "compiled") if name in vars(model)}
+        vars(model).update(optimizer=None, get_compile_config=lambda: None, compiled=False)
+        try:
+            yield
+        finally:
+            for name in ("optimizer", "compiled", "get_compile_config"):
+                del vars(model)[name]
+            vars(model).update(held)
+
+
 def compiled_metrics(model: keras.Model) -> keras.metrics.Metric | None:
     """Give the container of the metrics that were passed to ``compile``.
 
@@ -112,6 +129,11 @@ def wrapped_function(metric: keras.metrics.Metric) -> Any:
     return getattr(metric, "_fn", None)
 
 
+def wrapped_arguments(one: keras.metrics.Metric | keras.losses.Loss) -> dict[str, Any]:
+    """Give the arguments with which a loss or a metric calls its function (Keras 3.15)."""
+    return dict(getattr(one, "_fn_kwargs", {}))
+
+
 def is_overridden(callback: keras.callbacks.Callback, method: str) -> bool:
     """Tell whether a callback defines a hook itself.
 
@@ -128,6 +150,21 @@ def clear_losses(model: keras.Model) -> None:
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Give an optimizer's moving averages of the weights, empty unless ``use_ema`` (Keras 3.15)."""
     return list(optimizer._model_variables_moving_average) if optimizer.use_ema else []
+
+
+def optimizer_config(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
+    """Give an optimizer's config with its learning rate schedule as it is, which its own config may not tell.
+
+    Keras 3.15, ``BaseOptimizer._learning_rate``: ``get_config`` serialises a schedule, and so loses one of a user's
+    own that has no ``get_config`` or an incomplete one.
+    """
+    schedule = vars(optimizer).get("_learning_rate")
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        config: dict[str, Any] = optimizer.get_config()
+        return config
+    twin = object.__new__(type(optimizer))
+    vars(twin).update(vars(optimizer), _learning_rate=None)
+    return {**twin.get_config(), "learning_rate": schedule}
 
 
 def leaves_weights_out(optimizer: keras.optimizers.Optimizer) -> bool:

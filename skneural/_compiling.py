@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import functools
 import inspect
-import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +13,8 @@ from typing import Any
 
 import keras
 
+from ._compat import optimizer_config
+from ._engine import copy_of_part, fingerprint, unwrapped, wrapped
 from ._foreign_names import value_hint
 from ._seeds import seeded_global_generators
 
@@ -33,9 +33,9 @@ class Compilation:
         """Compile ``model`` with an optimizer and metrics of its own."""
         model.compile(
             optimizer=self.optimizer(**self.optimizer_arguments),
-            loss=copy.deepcopy(self.loss),
+            loss=copy_of_part(self.loss),
             # Weighted as the loss is, so that a row of weight two counts twice in them too.
-            weighted_metrics=[copy.deepcopy(metric) for metric in self.metrics] or None,
+            weighted_metrics=[copy_of_part(metric) for metric in self.metrics] or None,
             **self.extras,
         )
 
@@ -44,22 +44,14 @@ class Compilation:
         arguments = {name: value for name, value in self.optimizer_arguments.items() if name not in without}
         return (
             self.optimizer,
-            config_key(arguments),
-            config_key(self.loss),
-            tuple(config_key(metric) for metric in self.metrics),
-            config_key(dict(self.extras)),
+            fingerprint((arguments, self.loss, tuple(self.metrics), dict(self.extras))),
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return wrapped(dict(vars(self)))
 
-def config_key(value: Any) -> Hashable:
-    """Return a hashable stand-in for a value: equal for Keras objects of equal class and config."""
-    if isinstance(value, Mapping):
-        return tuple(sorted((name, config_key(item)) for name, item in value.items()))
-    if isinstance(value, list | tuple):
-        return tuple(config_key(item) for item in value)
-    if hasattr(value, "get_config") and not inspect.isclass(value):
-        return (type(value), json.dumps(value.get_config(), sort_keys=True, default=repr))
-    return value if isinstance(value, Hashable) else repr(value)
+    def __setstate__(self, stored: dict[str, Any]) -> None:
+        vars(self).update(unwrapped(stored))
 
 
 def resolve_optimizer(owner: str, optimizer: Any, arguments: Mapping[str, Any]) -> tuple[type, dict[str, Any]]:
@@ -69,11 +61,7 @@ def resolve_optimizer(owner: str, optimizer: Any, arguments: Mapping[str, Any]) 
     """
     _check_learning_rate(owner, arguments.get("learning_rate", 1e-3))
     if isinstance(optimizer, keras.optimizers.Optimizer):
-        config = optimizer.get_config()
-        schedule = config.get("learning_rate")
-        if isinstance(schedule, Mapping):
-            config["learning_rate"] = keras.optimizers.schedules.deserialize(schedule)
-        return type(optimizer), config | dict(arguments)
+        return type(optimizer), optimizer_config(optimizer) | dict(arguments)
     if inspect.isclass(optimizer) and issubclass(optimizer, keras.optimizers.Optimizer):
         found = optimizer
     elif not isinstance(optimizer, str):

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ._compat import compile_arguments
+from ._compat import compile_arguments, optimizer_config
 from ._compiling import is_loss_of_keras, loss_name, resolve_loss, resolve_optimizer, single_loss
 from ._recipe import is_same
 
@@ -78,7 +78,7 @@ def _of_optimizer(given: Any, compiled: keras.optimizers.Optimizer) -> tuple[str
 
 
 def _of_rates(given: Mapping[str, Any], compiled: keras.optimizers.Optimizer) -> tuple[str, str] | None:
-    config = compiled.get_config()
+    config = optimizer_config(compiled)
     for name, value in given.items():
         prefix, _, argument = name.partition("__")
         if prefix != "optimizer" or not isinstance(value, Real) or argument not in config:

@@ -15,13 +15,12 @@ import numpy as np
 
 from . import _engine
 from ._class_losses import CLASS_NUMBER_LOSSES, FLAT_LOSSES, MARGIN_LOSSES, settled_metrics
-from ._compat import names_from_the_start
+from ._compat import names_from_the_start, optimizer_config
 from ._compiling import (
     Compilation,
     averages_rows,
     check_activation,
     check_initializer,
-    config_key,
     loss_name,
     resolve_loss,
     resolve_metrics,
@@ -283,7 +282,7 @@ class FamilyEstimator(NeuralEstimator):
 
     def _present_recipe(self) -> Recipe:
         # The others stand in the blueprint, or act in each call.
-        return Recipe({name: getattr(self, name) for name in self._first_fit_parameters}, {})
+        return Recipe.of({name: getattr(self, name) for name in self._first_fit_parameters}, {})
 
     def _compile(self, model: keras.Model) -> None:
         self._blueprint().compile(model)
@@ -351,7 +350,7 @@ def _is_scheduled(learning_rate: Any, optimizer: Any) -> bool:
     """Whether the learning rate changes with the steps by itself."""
     schedules = keras.optimizers.schedules.LearningRateSchedule
     if isinstance(optimizer, keras.optimizers.Optimizer):
-        return isinstance(optimizer.get_config()["learning_rate"], dict)
+        learning_rate = optimizer_config(optimizer)["learning_rate"]
     return isinstance(learning_rate, schedules)
 
 
@@ -360,7 +359,7 @@ def _structure_key(architecture: Any) -> Hashable:
     return tuple(
         (field.name, getattr(architecture, field.name) > 0)
         if field.name in _NUMBERS
-        else (field.name, config_key(getattr(architecture, field.name)))
+        else (field.name, _engine.fingerprint(getattr(architecture, field.name)))
         for field in fields(architecture)
     )
 

@@ -178,7 +178,7 @@ class FittedModel(Parameters):
         routed = {name: value for name, value in vars(self).items() if name.startswith(prefixes)}
         parameters = {name: getattr(self, name, None) for name in sorted(names)} | routed
         if not isinstance(self.optimizer, str | type | keras.optimizers.Optimizer):
-            return Recipe(parameters | {"optimizer": self.optimizer}, {})
+            return Recipe.of(parameters | {"optimizer": self.optimizer}, {})
         optimizer, arguments = resolve_optimizer(type(self).__name__, self.optimizer, self._flat_routed("optimizer"))
         rates = {
             name: float(arguments[name])
@@ -188,7 +188,7 @@ class FittedModel(Parameters):
         for name in rates:
             parameters.pop(f"optimizer__{name}", None)
         rest = {name: value for name, value in arguments.items() if name not in (*rates, "name")}
-        return Recipe(parameters | {"optimizer": (optimizer, rest)}, rates)
+        return Recipe.of(parameters | {"optimizer": (optimizer, rest)}, rates)
 
     def _check_kept_network(self) -> None:
         """Bring the network of an earlier fit up to date with the parameters, or raise where that cannot be."""

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 
 from ._compiling import resolve_loss, resolve_metrics, resolve_optimizer
+from ._copying import Copied
 from ._foreign_names import argument_hint, parameter_hint
 from ._recipe import is_same
 
@@ -48,7 +49,7 @@ def is_routed(name: str) -> bool:
     return bool(delimiter) and prefix in _ROUTING_PREFIXES
 
 
-class Parameters(CallbackSupportMixin):
+class Parameters(Copied, CallbackSupportMixin):
     """What an estimator's parameters are, and how they are set."""
 
     # Whether the network is the user's own, from a function or ready.

@@ -11,6 +11,8 @@ from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# An error of skneural's own must not pass for a model that cannot be compiled.
+os.environ.setdefault("SKNEURAL_RAISES_OWN_FAULTS", "1")
 
 # Workers that run side by side share the cores; the processes that a test starts inherit the same limit.
 _THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))

@@ -6,9 +6,11 @@ from ._ledger import Ledger
 from ._many_inputs import ManyInputs
 from ._meeting import Meeting, MeetingCancelledError, Task, current_task
 from ._memory_maps import give_pages_back, is_large_map
-from ._network import Network, State, duplicate
+from ._network import Network, State
+from ._parts import copy_of_part, fingerprint, unwrapped, with_seed, wrapped
 from ._prediction import predict
 from ._records import Blueprint, Data, EarlyStopping, Result, Settings
+from ._stored_model import brought_back, carried, duplicate
 from ._threads import take_share_of_cores
 from ._together import trainer
 from ._training import fit
@@ -28,11 +30,18 @@ __all__ = [
     "Settings",
     "State",
     "Task",
+    "brought_back",
+    "carried",
+    "copy_of_part",
     "current_task",
     "duplicate",
+    "fingerprint",
     "fit",
     "give_pages_back",
     "is_large_map",
     "predict",
     "trainer",
+    "unwrapped",
+    "with_seed",
+    "wrapped",
 ]

@@ -9,10 +9,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ._compiled_fit import CannotCompileError, Job, as_number
+from ._compiled_fit import Job, as_number
 from ._meeting import MeetingCancelledError
 from ._native_run import NativeRun, native_run
 from ._network import State
+from ._obstacles import obstacle_from
 from ._program import Program
 from ._records import Result
 from ._run_programs import RunShape, epochs_with_room, padded_epochs, run_program
@@ -28,7 +29,7 @@ def train_alone(job: Job) -> Result:
 
     Raises
     ------
-    CannotCompileError
+    ObstacleError
         Before the network or the caller's hooks have seen anything.
     MeetingCancelledError
         When the job is asked to stop.
@@ -39,7 +40,7 @@ def train_alone(job: Job) -> Result:
     try:
         course.compile()
     except Exception as error:
-        raise CannotCompileError.from_error(error) from error
+        raise obstacle_from(error) from error
     try:
         while not job.is_done:
             if job.should_stop():

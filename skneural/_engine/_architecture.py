@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import keras
 
-from skneural._compat import compile_arguments, flatten_layers, untouched_python_random
+from skneural._compat import (
+    compile_arguments,
+    flatten_layers,
+    optimizer_config,
+    uncompiled,
+    untouched_python_random,
+)
+
+from ._obstacles import ObstacleError
+from ._parts import copy_of_part, fingerprint, is_plain, optimizer_from
 
 # What tells models apart without changing the code of their programs.
 _WITHOUT_EFFECT = {"name", "seed", "build_config", "shared_object_id", "learning_rate"}
-_PARTS_OF_LAYERS = (keras.regularizers.Regularizer, keras.constraints.Constraint)
+_PARTS_OF_LAYERS = (
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+    keras.initializers.Initializer,
+)
+# What Keras keeps in each layer, and what its layers are told apart by without computing anything else.
+_OF_EVERY_LAYER = {*vars(keras.layers.Layer()), "_build_shapes_dict", "seed"}
 _NUMBERS_OF = {
     "Dropout": {"rate"},
     "SpatialDropout1D": {"rate"},
@@ -35,53 +49,93 @@ def architecture_key(model: keras.Model) -> Hashable:
         (type(model), _key_of_config(model.get_config())),
         tuple(_key_of_layer(layer) for layer in flatten_layers(model)),
         tuple(weight.trainable for weight in model.weights),
-        _key_of_object(model.optimizer),
-        *(_key_of(arguments[name]) for name in ("loss", "loss_weights", "metrics", "weighted_metrics")),
+        (type(model.optimizer), _key_of_config(optimizer_config(model.optimizer))),
+        *(fingerprint(arguments[name]) for name in ("loss", "loss_weights", "metrics", "weighted_metrics")),
     ]
     return tuple(parts)
 
 
 def copy_of(model: keras.Model) -> keras.Model:
-    """Build and compile a model of the same architecture, with fresh weights and metrics."""
-    arguments = compile_arguments(model)
+    """Build and compile a model of the same architecture, with fresh weights and metrics.
+
+    Raises
+    ------
+    ObstacleError
+        Where the copy is another model, for a layer's config does not tell what it is made of.
+    """
     with untouched_python_random():
-        copy = keras.models.clone_model(model, clone_function=_copy_of_layer)
+        with uncompiled(model):
+            copy = keras.models.clone_model(model, clone_function=_copy_of_operation)
+        _check_weights(model, copy)
         for own, given in zip(copy.weights, model.weights, strict=True):
             own.trainable = given.trainable
+        arguments = compile_arguments(model)
         copy.compile(
-            optimizer=type(model.optimizer).from_config(model.optimizer.get_config()),
+            optimizer=optimizer_from(type(model.optimizer), optimizer_config(model.optimizer)),
             loss=arguments["loss"],
             loss_weights=arguments["loss_weights"],
-            metrics=_fresh(arguments["metrics"]),
-            weighted_metrics=_fresh(arguments["weighted_metrics"]),
+            metrics=copy_of_part(arguments["metrics"]),
+            weighted_metrics=copy_of_part(arguments["weighted_metrics"]),
         )
     return copy
 
 
-def _copy_of_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+def _check_weights(model: keras.Model, copy: keras.Model) -> None:
+    shapes, copied = ([tuple(weight.shape) for weight in one.weights] for one in (model, copy))
+    if shapes != copied:
+        raise ObstacleError("the configs of the model's layers do not tell all of their arguments")
+
+
+def _copy_of_operation(operation: keras.Operation) -> keras.Operation:
+    """Build a layer from its configuration; an operation such as that of ``x + y`` is copied as it is."""
+    if isinstance(operation, keras.Layer):
+        return _copy_of_layer(operation)
+    copy = object.__new__(type(operation))
+    vars(copy).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
+    return copy
+
+
+def _copy_of_layer(layer: keras.Layer) -> keras.Layer:
     """Build a layer from its configuration, which tells functions and classes of users by name only."""
-    own: dict[str, Any] = {}
-    for one in (layer, *flatten_layers(layer)):
-        for part in filter(_is_users_own, vars(one).values()):
-            named = part if inspect.isfunction(part) else type(part)
-            own[named.__name__] = named
-    with keras.saving.CustomObjectScope(own):
-        return type(layer).from_config(layer.get_config())
+    with keras.saving.CustomObjectScope(named_by_users([layer, *flatten_layers(layer)])):
+        copy = type(layer).from_config(layer.get_config())
+    _bring_along(layer, copy)
+    return copy
 
 
-def _fresh(metrics: Any) -> Any:
-    """Copy metric objects, which hold a state."""
-    if isinstance(metrics, (list, tuple)):
-        return [_fresh(metric) for metric in metrics]
-    if isinstance(metrics, dict):
-        return {name: _fresh(metric) for name, metric in metrics.items()}
-    return type(metrics).from_config(metrics.get_config()) if isinstance(metrics, keras.metrics.Metric) else metrics
+def named_by_users(layers: Sequence[keras.Layer]) -> dict[str, Any]:
+    """Give the functions and classes of users in layers, by the names under which their configs have them."""
+    parts = [part for layer in layers for part in vars(layer).values() if _is_users_own(part)]
+    named = [part if inspect.isfunction(part) else type(part) for part in parts]
+    classes = [type(layer) for layer in layers if not type(layer).__module__.startswith("keras.")]
+    return {one.__name__: one for one in (*named, *classes)}
 
 
-def _key_of_layer(layer: keras.layers.Layer) -> Hashable:
+def _bring_along(layer: keras.Layer, copy: keras.Layer) -> None:
+    """Give a copy of a layer what the configs of users' classes have left out."""
+    for given, one in zip((layer, *flatten_layers(layer)), (copy, *flatten_layers(copy)), strict=False):
+        if type(given) is not type(one):
+            raise ObstacleError(f"the config of the layer {layer.name} does not tell all of its arguments")
+        give_users_attributes(one, users_attributes(given))
+
+
+def give_users_attributes(layer: keras.Layer, attributes: Mapping[str, Any]) -> None:
+    """Set what ``users_attributes`` gave where a layer has something else."""
+    for name, value in attributes.items():
+        if fingerprint(vars(layer).get(name)) != fingerprint(value):
+            vars(layer)[name] = copy_of_part(value)
+
+
+def users_attributes(layer: keras.Layer) -> dict[str, Any]:
+    """Give what users have put into a layer: functions and parts, and in a class of theirs numbers and the like too."""
+    is_keras = type(layer).__module__.startswith("keras.")
+    own = {name: value for name, value in vars(layer).items() if name not in _OF_EVERY_LAYER}
+    return {name: value for name, value in own.items() if _is_users_own(value) or (not is_keras and is_plain(value))}
+
+
+def _key_of_layer(layer: keras.Layer) -> Hashable:
     """Give what a layer's configuration tells only by name: its class, its dtypes, and what users have written."""
-    own = [(name, _key_of_own(value)) for name, value in sorted(vars(layer).items()) if _is_users_own(value)]
-    return type(layer), layer.dtype_policy.name, tuple(own)
+    return type(layer), layer.dtype_policy.name, fingerprint(users_attributes(layer))
 
 
 def _is_users_own(value: Any) -> bool:
@@ -91,28 +145,8 @@ def _is_users_own(value: Any) -> bool:
     return (inspect.isfunction(value) or is_object) and not str(kind.__module__).startswith("keras.")
 
 
-def _key_of_own(value: Any) -> Hashable:
-    return value if inspect.isfunction(value) else (type(value), _key_of_config(value.get_config()))
-
-
-def _key_of(thing: Any) -> Hashable:
-    """Give a key of a loss or metrics: names as they are, objects by class and configuration, functions themselves."""
-    if isinstance(thing, (list, tuple)):
-        return tuple(_key_of(item) for item in thing)
-    if isinstance(thing, dict):
-        return tuple((name, _key_of(item)) for name, item in sorted(thing.items()))
-    return _key_of_object(thing) if hasattr(thing, "get_config") else thing
-
-
-def _key_of_object(thing: Any) -> Hashable:
-    # The name of a metric stands in the history.
-    name = thing.name if isinstance(thing, keras.metrics.Metric) else None
-    function = getattr(thing, "fn", None) or getattr(thing, "_fn", None)
-    return type(thing), name, function, _key_of_config(thing.get_config())
-
-
-def _key_of_config(config: Mapping[str, Any]) -> str:
-    return json.dumps(_without_numbers(config), sort_keys=True, default=repr)
+def _key_of_config(config: Mapping[str, Any]) -> Hashable:
+    return fingerprint(_without_numbers(config))
 
 
 def _without_numbers(config: Any, class_name: str = "") -> Any:
@@ -128,12 +162,8 @@ def _without_numbers(config: Any, class_name: str = "") -> Any:
             kept[name] = value > 0
         elif name == "weight_decay" and value is not None:
             kept[name] = True
-        elif name == "learning_rate" and isinstance(value, Mapping):
-            kept[name] = _without_names(value)
+        elif name == "learning_rate" and isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+            kept[name] = value
         elif name not in _WITHOUT_EFFECT and not name.endswith("initializer"):
             kept[name] = _without_numbers(value, config.get("class_name", "") if name == "config" else "")
     return kept
-
-
-def _without_names(schedule: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in schedule.items() if name != "name"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import compile_arguments, is_overridden, leaves_weights_out
+from skneural._compat import compile_arguments, is_overridden, leaves_weights_out, optimizer_config
 
 from ._records import Settings
 
@@ -53,11 +53,12 @@ def why_not_optimizer(optimizer: Any) -> str | None:
         return f"the optimizer {name} is not Keras's own"
     if leaves_weights_out(optimizer):
         return f"the optimizer {name} leaves weights out of weight decay"
-    config = optimizer.get_config()
+    config = optimizer_config(optimizer)
     if "learning_rate" not in config:
         return f"the optimizer {name} has no learning rate of its own"
     rate = config["learning_rate"]
-    return None if isinstance(rate, (float, dict)) else "the learning rate is a function"
+    is_known = isinstance(rate, float | keras.optimizers.schedules.LearningRateSchedule)
+    return None if is_known else "the learning rate is a function"
 
 
 def _needs_batches(callback: keras.callbacks.Callback) -> bool:

@@ -18,6 +18,7 @@ from ._ledger import Ledger
 from ._native_form import has_native_run
 from ._native_run import NativePass
 from ._network import Network, State
+from ._obstacles import obstacle_from
 from ._products import suits_xla
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -29,15 +30,6 @@ from ._template import Template
 _VALIDATION_BATCH = 256
 # From a program's inputs to its outputs.
 Run = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-class CannotCompileError(Exception):
-    """A program could not be traced or compiled; the message says why."""
-
-    @classmethod
-    def from_error(cls, error: Exception) -> CannotCompileError:
-        """Say in one line what went wrong."""
-        return cls(f"{type(error).__name__}: {[*str(error).strip().splitlines(), ''][0]}")
 
 
 @dataclass
@@ -277,7 +269,7 @@ def make_job(network: Network, train: Data, validation: Data | None, settings: S
             judged = _make_pass(network, *passes[1], is_training=False, runner=runner)
         return Job(network, state, training, judged, settings)
     except Exception as error:
-        raise CannotCompileError.from_error(error) from error
+        raise obstacle_from(error) from error
 
 
 def _runner_for(template: Template, state: State, passes: list[tuple[Data, int]]) -> Runner:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from skneural._compat import flatten_layers
 
+from ._parts import with_seed
+
 # Where the attribute that holds a weight's initializer is not named after the weight.
 _INITIALIZER_OF = {
     "recurrent_kernel": "recurrent_initializer",
@@ -72,13 +74,12 @@ class InitialWeights:
 
 def _drawn(initializer: keras.initializers.Initializer, seed: int, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """Draw from an initializer; NumPy takes a tenth of TensorFlow's time for the kernel of a dense layer."""
-    config = initializer.get_config()
     if type(initializer) in _UNIFORM_SCALES and len(shape) == 2 and dtype == "float32":
         mode, scale = _UNIFORM_SCALES[type(initializer)]
         n = {"fan_in": shape[0], "fan_avg": sum(shape) / 2}[mode]
         limit = np.float32((3 * scale / n) ** 0.5)
         return (2 * np.random.default_rng(seed).random(shape, np.float32) - 1) * limit
-    return type(initializer).from_config({**config, "seed": seed})(shape, dtype=dtype).numpy()
+    return with_seed(initializer, seed)(shape, dtype=dtype).numpy()
 
 
 def first_values(variables: Mapping[int, keras.Variable]) -> dict[int, NDArray[Any]]:

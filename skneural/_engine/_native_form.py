@@ -18,6 +18,7 @@ from ._native_layers import Activation, Dropout, Part, Product, parts_of
 from ._native_losses import SPARSE_CROSS_ENTROPY, loss_of, metric_of
 from ._native_optimizers import OptimizerForm, is_known, optimizer_form
 from ._numbers import dropout_layers
+from ._obstacles import obstacle_from
 from ._records import Data
 from ._template import Penalty, Template
 
@@ -63,7 +64,7 @@ def native_form(template: Template) -> NativeForm | None:
             _forms[template] = _form_of(template)
         except Exception as error:
             # A part of a user's own may be anything.
-            _logger.debug("A model has no native form: %s.", error)
+            _logger.debug("A model has no native form: %s.", obstacle_from(error))
             _forms[template] = None
     return _forms[template]
 

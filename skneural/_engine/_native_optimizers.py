@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._compat import leaves_weights_out
+from skneural._compat import leaves_weights_out, optimizer_config
 
 _KINDS = {keras.optimizers.Adam: 0, keras.optimizers.AdamW: 0, keras.optimizers.SGD: 1, keras.optimizers.RMSprop: 2}
 # What an optimizer's config may hold that changes its steps beside what the native engine knows.
@@ -75,7 +75,7 @@ def first_values_of_known(
     n_kinds = len(_places_of(optimizer, len(weights)))
     is_paired = isinstance(optimizer, keras.optimizers.Adam)
     shapes = [shape for shape in _shapes(weights) for _ in range(n_kinds)] if is_paired else _shapes(weights) * n_kinds
-    rate = np.array(optimizer.get_config()["learning_rate"], np.float32)
+    rate = np.array(optimizer_config(optimizer)["learning_rate"], np.float32)
     return [np.array(0, np.int64), rate, *(np.zeros(shape, np.float32) for shape in shapes)]
 
 
@@ -87,7 +87,7 @@ def is_known(optimizer: Any) -> bool:
     """Tell whether an optimizer is one of those above, with a learning rate that is a number."""
     if type(optimizer) not in _KINDS or leaves_weights_out(optimizer):
         return False
-    config = optimizer.get_config()
+    config = optimizer_config(optimizer)
     # Without an epsilon, weights that only fill a panel would become NaN.
     return (
         isinstance(config["learning_rate"], float)

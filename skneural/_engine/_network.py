@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._compat import reduce_model, untouched_python_random
+from skneural._compat import untouched_python_random
 
 from ._architecture import architecture_key, copy_of
 from ._compilable import why_not_model
 from ._numbers import apply_numbers, number_slots
 from ._program import TRACING
 from ._rows import target_dtype
+from ._stored_model import StoredModel
 from ._template import Template, build_model, kept_template, template_of
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ class Network:
         numbers: Mapping[Any, float],
         state: State | None,
         model: keras.Model | None = None,
-        pickled_model: bytes | None = None,
+        stored_model: StoredModel | None = None,
     ) -> None:
         self.blueprint = blueprint
         self._numbers = dict(numbers)
         self._state = state
         self._model = model
-        self._pickled_model = pickled_model
+        self._stored_model = stored_model
         self._lock = threading.RLock()
         self._architecture: Hashable | None = None
         self.forward: Any = None
@@ -111,14 +111,14 @@ class Network:
                 if self._state is not None:
                     self._state.write_to(model)
                 apply_numbers(model, self._numbers)
-                self._model, self._state, self._pickled_model = model, None, None
+                self._model, self._state, self._stored_model = model, None, None
             return self._model
 
     def _build_model(self) -> keras.Model:
         if self.blueprint is not None:
             return build_model(self.blueprint)
-        assert self._pickled_model is not None
-        return _unpickled(self._pickled_model)
+        assert self._stored_model is not None
+        return self._stored_model.restore()
 
     @property
     def any_model(self) -> keras.Model:
@@ -231,40 +231,20 @@ class Network:
     def snapshot(self) -> Network:
         """Make a network of the same architecture with a copy of the present state."""
         with self._lock:
-            pickled = self._pickle_model() if self.blueprint is None else None
-            return Network(self.blueprint, self._numbers, self.state if pickled is None else None, None, pickled)
+            stored = self._store_model() if self.blueprint is None else None
+            return Network(self.blueprint, self._numbers, self.state if stored is None else None, None, stored)
 
-    def _pickle_model(self) -> bytes:
-        if self._pickled_model is not None:
-            return self._pickled_model
-        return _pickled(self.model)
+    def _store_model(self) -> StoredModel:
+        return StoredModel.of_model(self.model) if self._stored_model is None else self._stored_model
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
             if self.blueprint is None:
-                return {"blueprint": None, "numbers": {}, "state": None, "pickled_model": self._pickle_model()}
-            return {"blueprint": self.blueprint, "numbers": self._numbers, "state": self.state, "pickled_model": None}
+                return {"blueprint": None, "numbers": {}, "state": None, "stored_model": self._store_model()}
+            return {"blueprint": self.blueprint, "numbers": self._numbers, "state": self.state, "stored_model": None}
 
     def __setstate__(self, stored: dict[str, Any]) -> None:
-        Network.__init__(self, stored["blueprint"], stored["numbers"], stored["state"], None, stored["pickled_model"])
-
-
-def duplicate(model: keras.Model) -> keras.Model:
-    """Copy a model with its weights and, where it is compiled, its optimizer state."""
-    return _unpickled(_pickled(model))
-
-
-def _pickled(model: keras.Model) -> bytes:
-    if model.built and model.compiled and not model.optimizer.built:
-        # Keras warns when it restores an optimizer that has no variables yet.
-        model.optimizer.build(model.trainable_variables)
-    return pickle.dumps(reduce_model(model))
-
-
-def _unpickled(pickled_model: bytes) -> keras.Model:
-    with untouched_python_random():
-        function, arguments = pickle.loads(pickled_model)
-        return function(*arguments)
+        Network.__init__(self, stored["blueprint"], stored["numbers"], stored["state"], None, stored["stored_model"])
 
 
 def _template_of(blueprint: Blueprint) -> Template:

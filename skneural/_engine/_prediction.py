@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import keras
@@ -16,9 +17,11 @@ from ._dense_forward import DenseForward, dense_forward
 from ._kept import LeastRecentlyUsed
 from ._memory_maps import give_pages_back
 from ._network import Network
+from ._obstacles import obstacle_from
 from ._program import TRACING, Program
 from ._rows import dense_rows
 
+_logger = logging.getLogger("skneural")
 MAX_FORWARD_PROGRAMS = 64
 # The largest output of a layer for one block of rows stays about below this.
 BLOCK_BYTES = 32 * 2**20
@@ -112,7 +115,8 @@ def _shared_forward(network: Network) -> DenseForward | _ForwardProgram | None:
     try:
         model = network.template().model
         return dense_forward(model) or _ForwardProgram(model)
-    except Exception:
+    except Exception as error:
+        _logger.debug("A model predicts by itself: %s.", obstacle_from(error))
         return None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import compiled_metrics, flatten_layers, wrapped_function
+from skneural._compat import compiled_metrics, flatten_layers, wrapped_arguments, wrapped_function
 
 from ._numbers import penalty_kinds
 
@@ -60,6 +60,7 @@ def is_row_wise(model: keras.Model) -> bool:
     """
     return (
         all(_is_row_wise_layer(layer) for layer in flatten_layers(model))
+        and not any(_has_bare_operations(layer) for layer in (model, *flatten_layers(model)))
         and _is_row_wise_loss(model.loss, len(model.outputs[0].shape))
         and all(_is_keras_metric(metric) for metric in getattr(compiled_metrics(model), "metrics", []))
     )
@@ -69,6 +70,11 @@ def averages_rows(model: keras.Model) -> bool:
     """Tell whether the loss over many rows is the same in batches of any size."""
     by_rows = getattr(model.loss, "reduction", "mean") in ("mean", "sum_over_batch_size")
     return by_rows and all(layer.activity_regularizer is None for layer in flatten_layers(model))
+
+
+def _has_bare_operations(layer: keras.Layer) -> bool:
+    """Tell whether a functional model has operations that are no layers, such as ``x + y``: they may mix rows."""
+    return any(not isinstance(one, keras.Layer) for one in getattr(layer, "operations", ()))
 
 
 def _is_from_keras(thing: Any) -> bool:
@@ -98,7 +104,7 @@ def _is_row_wise_loss(loss: Any, output_rank: int) -> bool:
             _is_from_keras(type(loss))
             and type(loss).__name__ in _ROW_WISE_LOSSES
             and loss.reduction in ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
-            and getattr(loss, "axis", -1) in (-1, output_rank - 1)
+            and wrapped_arguments(loss).get("axis", getattr(loss, "axis", -1)) in (-1, output_rank - 1)
             and not (by_weights and output_rank > 2)
         )
     return _is_from_keras(loss) and getattr(loss, "__name__", "") in _ROW_WISE_LOSS_FUNCTIONS
@@ -106,4 +112,5 @@ def _is_row_wise_loss(loss: Any, output_rank: int) -> bool:
 
 def _is_keras_metric(metric: keras.metrics.Metric) -> bool:
     function = wrapped_function(metric)
-    return _is_from_keras(type(metric)) and (function is None or _is_from_keras(function))
+    is_by_row = wrapped_arguments(metric).get("axis", -1) == -1
+    return is_by_row and _is_from_keras(type(metric)) and (function is None or _is_from_keras(function))

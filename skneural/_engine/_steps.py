@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from skneural._compat import clear_losses, compiled_metrics
 
+from ._obstacles import ObstacleError
 from ._template import StepInputs, Template
 
 Tensors = list[tf.Tensor]
@@ -19,7 +20,7 @@ class RowsMeetError(Exception):
     """A model turned out to mix the rows of a batch, so that its last batch must not be padded."""
 
 
-class SelfAssignmentError(Exception):
+class SelfAssignmentError(ObstacleError):
     """A layer assigns to its own trained weights, which has no gradient outside of Keras's own loop."""
 
 

@@ -22,6 +22,7 @@ from skneural._compat import (
     is_built,
     make_global_seed_generator,
     moving_averages,
+    optimizer_config,
     replace_moments,
     stateless_optimizer,
     untouched_python_random,
@@ -33,6 +34,8 @@ from ._initial_weights import InitialWeights, first_values
 from ._kept import LeastRecentlyUsed
 from ._native_optimizers import LEARNING_RATE_INDEX, first_values_of_known
 from ._numbers import dropout_layers, number_slots, penalty_kinds
+from ._obstacles import ObstacleError, obstacle_from
+from ._parts import optimizer_from
 from ._products import let_layers_use_products
 from ._row_wise import averages_rows, is_row_wise
 
@@ -88,7 +91,7 @@ class Template:
         model = self.model
         if why_not_optimizer(model.optimizer) is not None:
             return
-        self._optimizer_config = model.optimizer.get_config()
+        self._optimizer_config = optimizer_config(model.optimizer)
         values = first_values_of_known(model.optimizer, model.trainable_variables)
         if values is not None:
             # The optimizer is built when a program is traced.
@@ -113,11 +116,11 @@ class Template:
         model = self.model
         try:
             with tf.Graph().as_default():
-                optimizer = stateless_optimizer(type(model.optimizer)).from_config(self._optimizer_config)
+                optimizer = optimizer_from(stateless_optimizer(type(model.optimizer)), self._optimizer_config)
                 optimizer.build(model.trainable_variables)
         except Exception as error:
             # Tracing will fail too, and Keras's own loop train.
-            _logger.debug("The optimizer cannot be copied: %s.", error)
+            _logger.debug("The optimizer cannot be copied: %s.", obstacle_from(error))
             return model.optimizer
         return optimizer
 
@@ -291,7 +294,7 @@ def _turn_tensors_into_arrays(layer: keras.layers.Layer) -> None:
             if isinstance(value, tf.Tensor):
                 array = tf.get_static_value(value)
                 if array is None:
-                    raise ValueError(f"the layer {layer.name} holds a tensor, {name}, that is no constant")
+                    raise ObstacleError(f"the layer {layer.name} holds a tensor, {name}, that is no constant")
                 setattr(owner, name, array)
 
 
@@ -336,7 +339,7 @@ def _template_in_graph(blueprint: Blueprint) -> Template | None:
             blueprint.compile(model)
         return Template(model)
     except Exception as error:
-        _logger.debug("A model cannot be built in a graph: %s.", error)
+        _logger.debug("A model cannot be built in a graph: %s.", obstacle_from(error))
         return None
 
 

@@ -12,10 +12,11 @@ from functools import partial
 
 from ._alone import train_alone
 from ._compilable import why_not_settings
-from ._compiled_fit import CannotCompileError, Job, make_job
+from ._compiled_fit import Job, make_job
 from ._keras_fit import fit_with_keras
 from ._meeting import MeetingCancelledError, current_task
 from ._network import Network
+from ._obstacles import ObstacleError
 from ._records import Data, Result, Settings
 from ._together import may_be_stacked
 
@@ -40,7 +41,7 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
     if why_keras is None:
         try:
             return _train(make_job(network, train, validation, settings))
-        except CannotCompileError as error:
+        except ObstacleError as error:
             why_keras = str(error)
     _logger.info("Training goes through Keras's own fit: %s.", why_keras)
     with _keras_fit_alone(), _counted(settings) as counted:

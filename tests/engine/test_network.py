@@ -174,22 +174,11 @@ def test_the_first_state_of_an_optimizer_is_that_of_keras(make):
         np.testing.assert_array_equal(ours, value)
 
 
-class OwnSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Not registered, so that Keras cannot make it from a configuration."""
-
-    def __call__(self, step):
-        return 0.1
-
-    def get_config(self):
-        return {}
-
-
 @pytest.mark.parametrize(
     "make",
     [
         lambda: Noisy(0.5, needed=1),
         lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.1)),
-        lambda: keras.optimizers.SGD(OwnSchedule()),
         lambda: keras.optimizers.ScheduleFreeAdamW(0.1),
         lambda: keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(keras.optimizers.Adam())),
     ],

@@ -1,0 +1,28 @@
+"""Copies, clones and pickles of estimators, in which Keras's objects keep all of their arguments."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
+
+from . import _engine
+
+
+class Copied:
+    """An estimator whose parameters may be Keras objects: by their configs alone these would lose arguments."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: _engine.carried(value) for name, value in state.items()}  # type: ignore[attr-defined]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        brought = {name: _engine.brought_back(value) for name, value in state.items()}
+        super().__setstate__(brought)  # type: ignore[misc]
+
+    def __sklearn_clone__(self) -> Self:
+        twin = object.__new__(type(self))
+        twin.__dict__ = {name: _engine.carried(value) for name, value in vars(self).items()}
+        clone: Self = BaseEstimator.__sklearn_clone__(twin)
+        clone.__dict__ = {name: _engine.brought_back(value) for name, value in vars(clone).items()}
+        return clone

@@ -1,0 +1,214 @@
+"""What a Keras object is made of, which its config does not always tell: keys that tell objects apart, and copies.
+
+Keras 3.15 leaves arguments of its own out of ``get_config`` (``delta`` of Huber, ``axis`` of CosineSimilarity and
+SparseCategoricalCrossentropy, ``gain`` of Identity, the dtype of every loss), and so do many classes that users write.
+So losses, penalties, constraints, initializers and schedules, which are attributes and code, are copied attribute by
+attribute; metrics and optimizers, which hold variables, by their config, with plain attributes brought along.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from skneural._compat import optimizer_config, untouched_python_random
+
+# Objects that are attributes and code alone.
+_STATELESS = (
+    keras.losses.Loss,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+    keras.initializers.Initializer,
+    keras.optimizers.schedules.LearningRateSchedule,
+)
+# What changes nothing in what an object computes.
+_WITHOUT_EFFECT = {"name", "_name", "_auto_config", "built", "_built", "_lock", "_build_input_shape"}
+_MAX_DEPTH = 8
+
+
+def fingerprint(value: Any, depth: int = _MAX_DEPTH) -> Hashable:
+    """Give a key that two values share only if nothing tells them apart: type, attributes, numbers, code.
+
+    Functions, classes, layers and what is nested too deeply stand in it themselves.
+    """
+    if value is None or isinstance(value, bool | int | str | bytes):
+        return type(value), value
+    if isinstance(value, float | complex | np.generic):
+        return type(value), repr(value)
+    if isinstance(value, Mapping):
+        items = ((fingerprint(name, depth - 1), fingerprint(item, depth - 1)) for name, item in value.items())
+        return "mapping", tuple(sorted(items, key=repr))
+    if isinstance(value, list | tuple):
+        return "sequence", tuple(fingerprint(item, depth - 1) for item in value)
+    if isinstance(value, set | frozenset):
+        return "set", tuple(sorted((fingerprint(item, depth - 1) for item in value), key=repr))
+    if isinstance(value, np.ndarray | tf.Tensor | keras.Variable):
+        return _fingerprint_of_array(value)
+    if isinstance(value, functools.partial):
+        return "partial", fingerprint((value.func, value.args, value.keywords), depth - 1)
+    if isinstance(value, keras.DTypePolicy):
+        return "policy", value.name
+    if isinstance(value, keras.optimizers.Optimizer):
+        return type(value), fingerprint(optimizer_config(value), depth - 1)
+    return _fingerprint_of_object(value, depth)
+
+
+def _fingerprint_of_array(value: Any) -> Hashable:
+    values = np.asarray(getattr(value, "value", value))
+    if values.dtype.kind == "O":
+        return "objects", fingerprint(values.tolist(), 1)
+    return "array", values.shape, values.dtype.str, hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def _fingerprint_of_object(value: Any, depth: int) -> Hashable:
+    is_code = inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value)
+    if is_code or isinstance(value, keras.Layer) or depth < 1 or not hasattr(value, "__dict__"):
+        return value if isinstance(value, Hashable) else _Itself(value)
+    attributes = ((name, fingerprint(item, depth - 1)) for name, item in sorted(_attributes(value)))
+    return type(value), tuple(attributes)
+
+
+class _Itself:
+    """Stands for an object in a key, and keeps it alive: equal to nothing but another of the same object."""
+
+    def __init__(self, thing: Any) -> None:
+        self._thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other._thing is self._thing
+
+    def __hash__(self) -> int:
+        return id(self._thing)
+
+
+def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Give what an object holds, but for names and what keeps track of variables."""
+    is_metric = isinstance(thing, keras.metrics.Metric)
+    for name, value in vars(thing).items():
+        if is_metric and (name in ("_tracker", "_variables", "_metrics") or isinstance(value, keras.Variable)):
+            continue
+        if name == "name" and is_metric:
+            # It stands in the history.
+            yield name, value
+        elif name not in _WITHOUT_EFFECT:
+            yield name, value
+
+
+def copy_of_part(part: Any) -> Any:
+    """Copy a loss, a metric, a penalty or its like with all of its arguments; anything else is given as it is."""
+    if isinstance(part, list | tuple):
+        return type(part)(copy_of_part(item) for item in part)
+    if isinstance(part, dict):
+        return {name: copy_of_part(item) for name, item in part.items()}
+    if isinstance(part, _STATELESS):
+        return _with_attributes(type(part), dict(vars(part)))
+    if isinstance(part, keras.metrics.Metric):
+        return _copy_of_metric(type(part), part.get_config(), _plain_attributes(part))
+    if isinstance(part, keras.optimizers.Optimizer):
+        return optimizer_from(type(part), optimizer_config(part))
+    return part
+
+
+def with_seed(initializer: keras.initializers.Initializer, seed: int) -> keras.initializers.Initializer:
+    """Copy an initializer, with another seed."""
+    copy = copy_of_part(initializer)
+    # Keras's own hold what was given and what is used.
+    seeds = {name: seed for name in ("seed", "_init_seed") if name in vars(copy)}
+    if not seeds:
+        return type(initializer).from_config({**initializer.get_config(), "seed": seed})
+    vars(copy).update(seeds)
+    return copy
+
+
+def optimizer_from(kind: type[keras.optimizers.Optimizer], config: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    """Make an optimizer from what ``optimizer_config`` gave; its schedule, if any, is shared."""
+    return kind.from_config(dict(config))
+
+
+def _with_attributes(kind: type, attributes: Mapping[str, Any]) -> Any:
+    part: Any = object.__new__(kind)
+    vars(part).update(attributes)
+    return part
+
+
+def _copy_of_metric(kind: type[keras.metrics.Metric], config: dict[str, Any], attributes: Mapping[str, Any]) -> Any:
+    with untouched_python_random():
+        metric = kind.from_config(config)
+    vars(metric).update(attributes)
+    return metric
+
+
+def _plain_attributes(thing: Any) -> dict[str, Any]:
+    return {name: value for name, value in _attributes(thing) if is_plain(value) and name not in ("name", "_dtype")}
+
+
+def is_plain(value: Any) -> bool:
+    """Tell whether a value consists of numbers, strings and arrays only."""
+    if type(value) in (list, tuple):
+        return all(is_plain(item) for item in value)
+    if type(value) is dict:
+        return all(is_plain(item) for item in value.values())
+    return value is None or isinstance(value, bool | int | float | complex | str | bytes | np.ndarray | np.generic)
+
+
+# --- pickles --------------------------------------------------------------------------------------------------------
+
+
+class Carried:
+    """A loss, metric or optimizer on its way through a pickle or a deep copy, which would go through its config."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Carried:
+        return Carried(copy_of_part(self.part))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _carry, _reduced(self.part)
+
+
+def _carry(make: Callable[..., Any], *arguments: Any) -> Carried:
+    return Carried(make(*arguments))
+
+
+def _reduced(part: Any) -> tuple[Any, ...]:
+    if isinstance(part, keras.losses.Loss):
+        return _with_attributes, type(part), wrapped(dict(vars(part)))
+    if isinstance(part, keras.metrics.Metric):
+        return _copy_of_metric, type(part), part.get_config(), _plain_attributes(part)
+    return optimizer_from, type(part), wrapped(optimizer_config(part))
+
+
+def is_carried(value: Any) -> bool:
+    """Tell whether Keras would pickle a value by its config."""
+    return isinstance(value, keras.losses.Loss | keras.metrics.Metric | keras.optimizers.Optimizer)
+
+
+def wrapped(value: Any) -> Any:
+    """Put what Keras would pickle by its config into ``Carried``, also within lists, tuples and dicts."""
+    return mapped(value, is_carried, Carried)
+
+
+def unwrapped(value: Any) -> Any:
+    """Take out again what ``wrapped`` has put in."""
+    return mapped(value, lambda item: isinstance(item, Carried), lambda carried: carried.part)
+
+
+def mapped(value: Any, is_meant: Callable[[Any], bool], change: Callable[[Any], Any]) -> Any:
+    """Change the items of nested lists, tuples and dicts that are meant; where none is, it is the same object."""
+    if is_meant(value):
+        return change(value)
+    if type(value) in (list, tuple):
+        items = [mapped(item, is_meant, change) for item in value]
+        return value if all(one is other for one, other in zip(items, value, strict=True)) else type(value)(items)
+    if type(value) is dict:
+        changed = {name: mapped(item, is_meant, change) for name, item in value.items()}
+        return value if all(changed[name] is item for name, item in value.items()) else changed
+    return value
