@@ -16,6 +16,7 @@ import keras
 from ._compat import optimizer_config
 from ._engine import copy_of_part, fingerprint, unwrapped, wrapped
 from ._foreign_names import value_hint
+from ._plain_values import check_argument_kinds
 from ._seeds import seeded_global_generators
 
 
@@ -101,7 +102,7 @@ def resolve_loss(owner: str, loss: Any, arguments: Mapping[str, Any]) -> Any:
     else:
         raise ValueError(f"The 'loss' parameter of {owner} must be a name, a Keras loss or a function. Got {loss!r}.")
     _check_arguments(owner, "loss", found, arguments)
-    return found(**arguments)
+    return _made(owner, "loss", found, arguments)
 
 
 _LOSS_SYNONYMS = {
@@ -161,7 +162,7 @@ def _resolve_metric(owner: str, metric: Any, arguments: Mapping[str, Any]) -> An
         return metric
     if inspect.isclass(metric) and issubclass(metric, keras.metrics.Metric):
         _check_arguments(owner, "metrics", metric, arguments)
-        return metric(**arguments)
+        return _made(owner, "metrics", metric, arguments)
     if isinstance(metric, str):
         if arguments:
             found = _class_named(owner, "metrics", metric, keras.metrics, keras.metrics.Metric)
@@ -251,6 +252,18 @@ def _check_arguments(owner: str, parameter: str, target: type, arguments: Mappin
                 f"The parameter '{parameter}__{name}' of {owner} does not fit: {target.__name__} takes "
                 f"{', '.join(accepted)}.{hint}"
             )
+    check_argument_kinds(owner, parameter, target, arguments)
+
+
+def _made(owner: str, parameter: str, target: type, arguments: Mapping[str, Any]) -> Any:
+    """Call a class with routed arguments, whose values only Keras can judge."""
+    try:
+        return target(**arguments)
+    except (TypeError, ValueError) as error:
+        given = _routed(parameter, arguments) or "none given"
+        raise ValueError(
+            f"Keras cannot make a {target.__name__} of the parameters of {owner} ({given}): {error}"
+        ) from error
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from ._families import (
     FamilyRegressor,
     Head,
     check_sizes,
+    is_one_size,
 )
 from ._scikit_compat import Interval, StrOptions
 from ._validation import moments_of_all_values
@@ -85,7 +86,7 @@ class _ConvNet(FamilyEstimator):
         """Return the kernel size of each block."""
         owner = type(self).__name__
         kernels = check_sizes(owner, "kernel_size", self.kernel_size)
-        if isinstance(self.kernel_size, Integral):
+        if is_one_size(self.kernel_size):
             kernels *= n_blocks
         if len(kernels) != n_blocks:
             raise ValueError(

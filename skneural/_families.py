@@ -56,7 +56,7 @@ SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
     "tol": [Interval(Real, 0, None, closed="left")],
     "warm_start": ["boolean"],
     "random_state": ["random_state"],
-    "verbose": ["verbose"],
+    "verbose": ["verbose", StrOptions({"auto"})],
 }
 CLASSIFIER_CONSTRAINTS: Mapping[str, list[Any]] = {
     "class_weight": [dict, list, StrOptions({"balanced"}), None],
@@ -505,9 +505,16 @@ class FamilyRegressor(FamilyEstimator, KerasRegressor):
         return Head(loss, int(self.n_outputs_), "softplus" if name in _POSITIVE_LOSSES else "linear")
 
 
+def is_one_size(sizes: Any) -> bool:
+    """Whether a parameter of sizes is a single number, which may stand in an array without dimensions."""
+    return isinstance(sizes, Integral) or (isinstance(sizes, np.ndarray) and sizes.ndim == 0)
+
+
 def check_sizes(owner: str, parameter: str, sizes: Any) -> tuple[int, ...]:
     """Return layer sizes as a tuple of ints from an int or a sequence of them."""
-    listed = [sizes] if isinstance(sizes, Integral) else list(sizes)
+    if isinstance(sizes, Mapping | set | frozenset):
+        raise ValueError(f"The {parameter!r} parameter of {owner} must be an int or a sequence of them. Got {sizes!r}.")
+    listed = [sizes] if isinstance(sizes, Integral) else np.atleast_1d(sizes).tolist() if is_one_size(sizes) else sizes
     for position, size in enumerate(listed):
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise ValueError(

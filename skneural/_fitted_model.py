@@ -107,10 +107,14 @@ class FittedModel(Parameters):
         if model is self.model:
             # A ready model is a parameter, and a fit leaves parameters as they are.
             model = _engine.duplicate(model)
-        comes_compiled = model.compiled
+        comes_compiled, owner = model.compiled, type(self).__name__
         self._complete(model)
+        if model.optimizer is None:
+            raise ValueError(
+                f"The 'optimizer' parameter of {owner} must be a name, a Keras optimizer or its class, unless the "
+                "model comes compiled with one. Got None."
+            )
         if not single_loss(model):
-            owner = type(self).__name__
             raise ValueError(f"{owner} has no loss to train with. Give loss=..., or compile the model in its function.")
         if comes_compiled:
             self._check_compilation(model)

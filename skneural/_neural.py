@@ -7,7 +7,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar, cast
@@ -27,6 +27,7 @@ from ._features import network_inputs
 from ._fitted_model import FittedModel, Run, misfitting_rows
 from ._foreign_names import attribute_hint
 from ._parameters import arguments_of, check_arguments
+from ._plain_values import check_plain_values
 from ._scikit_compat import has_callbacks, keras_callbacks
 from ._seeds import draw_seeds
 from ._targets import ClassTargets, RegressionTargets
@@ -163,9 +164,13 @@ class NeuralEstimator(FittedModel):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule) -> None:
         """Run one training from the user's data to a trained network, or leave everything as it was."""
-        with _in_one_step(self, trains_in_place=schedule.keeps_network) as fitted:
+        with self._telling_memory_errors(), _in_one_step(self, trains_in_place=schedule.keeps_network) as fitted:
             fitted.__dict__.update(schedule.declared)
             fitted._fit_under_callbacks(X, y, sample_weight, validation, schedule)
+
+    def _telling_memory_errors(self) -> AbstractContextManager[None]:
+        remedy = "Fewer or smaller layers, a smaller batch_size, or fewer rows, need less."
+        return _engine.telling_memory_errors(f"to fit {type(self).__name__}", remedy)
 
     @with_callbacks
     def _fit_under_callbacks(
@@ -200,6 +205,9 @@ class NeuralEstimator(FittedModel):
         """Raise for a parameter that is out of range or unknown."""
         self._check_callbacks(self.callbacks)
         owner = type(self).__name__
+        names = ("random_state", "warm_start", "run_eagerly")
+        check_plain_values(owner, {name: getattr(self, name) for name in names if hasattr(self, name)})
+        check_plain_values(owner, self._routed("compile"), "compile__")
         for prefix, method in (("predict", keras.Model.predict), ("compile", keras.Model.compile)):
             routed = [name for name in self._routed(prefix) if not name.startswith("callbacks")]
             check_arguments(f"{owner}({prefix}__...)", routed, arguments_of(method), prefix + "__")
@@ -333,7 +341,7 @@ class NeuralEstimator(FittedModel):
             validation_batch_size=self._validation_batch_size(arguments.get("validation_batch_size"), held_out),
             early_stopping=self._early_stopping(schedule),
             callbacks=(*callbacks, *schedule.callbacks),
-            verbose=int(arguments.get("verbose", 0)),
+            verbose=1 if arguments.get("verbose") == "auto" else int(arguments.get("verbose", 0)),
             keras_fit_arguments=rest,
         )
 
@@ -359,6 +367,7 @@ class NeuralEstimator(FittedModel):
                     f"The {name!r} parameter of {type(self).__name__} must be an int in the range [{least}, inf)"
                     f"{''.join(f' or {word!r}' for word in words)}. Got {value!r} instead."
                 )
+        check_plain_values(type(self).__name__, arguments)
         fraction = arguments.get("validation_split", getattr(self, "validation_split", 0))
         if not isinstance(fraction, Real) or not 0 <= float(fraction) < 1:
             raise ValueError(
@@ -440,7 +449,7 @@ class NeuralEstimator(FittedModel):
     def _initialize(self, X: Any, y: Any, declared: Mapping[str, Any]) -> Self:
         """Build the network, which attributes in ``declared`` are for."""
         self._check_parameters()
-        with _in_one_step(self) as initialized:
+        with self._telling_memory_errors(), _in_one_step(self) as initialized:
             initialized.__dict__.update(declared)
             initialized._prepare(initialized._validate(X, y, None, reset=True, class_weight=None).for_training())
         return self
@@ -543,9 +552,11 @@ class NeuralEstimator(FittedModel):
                 f"{taken}."
             )
         arguments = self._routed("predict") | kwargs
-        if arguments or isinstance(X, _engine.ManyInputs):
-            return self._predict_with_arguments(X, arguments)
-        return _engine.predict(self._network, X)
+        remedy = "Fewer rows at a time, or a smaller batch_size (predict__batch_size=...), need less."
+        with _engine.telling_memory_errors(f"to predict for {X.shape[0]} rows", remedy):
+            if arguments or isinstance(X, _engine.ManyInputs):
+                return self._predict_with_arguments(X, arguments)
+            return _engine.predict(self._network, X)
 
     def _predict_with_arguments(self, X: Any, arguments: dict[str, Any]) -> NDArray[np.float32]:
         """Predict with arguments of ``keras.Model.predict``; most of them only Keras itself can heed."""

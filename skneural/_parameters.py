@@ -176,19 +176,44 @@ class Parameters(Copied, CallbackSupportMixin):
     def _check_names(self) -> None:
         """Raise for an optimizer, a loss or a metric that Keras does not know."""
         owner = type(self).__name__
-        if isinstance(self.optimizer, str | type):
+        if self.optimizer is not None:
             resolve_optimizer(owner, self.optimizer, self._flat_routed("optimizer"))
-        if isinstance(self.loss, str):
-            loss_arguments = self._flat_routed("loss")
-            resolve_loss(owner, self.loss, loss_arguments)
-            if loss_arguments:
+        self._check_loss_parameter()
+        for metric in _items(self.metrics):
+            if isinstance(metric, str) or not (metric is None or callable(metric)):
+                resolve_metrics(owner, [metric], {})
+        for prefix in ("loss", "metrics"):
+            if getattr(self, prefix) is None and (routed := self._routed(prefix)):
                 raise ValueError(
-                    f"The parameters {', '.join(repr(f'loss__{name}') for name in loss_arguments)} of {owner} need a "
-                    f"loss given as a class, such as keras.losses.{type(resolve_loss(owner, self.loss, {})).__name__}. "
+                    f"The parameter '{prefix}__{next(iter(routed))}' of {owner} has nothing to go to: "
+                    f"{prefix}=None. Give {prefix} as a class."
+                )
+
+    def _check_loss_parameter(self) -> None:
+        owner, arguments = type(self).__name__, self._flat_routed("loss")
+        if self.loss is None:
+            return
+        is_one = not isinstance(self.loss, list | tuple | Mapping)
+        for loss in _items(self.loss) if not is_one else [self.loss]:
+            if isinstance(loss, str) or not callable(loss):
+                resolve_loss(owner, loss, arguments)
+            if isinstance(loss, str) and arguments:
+                raise ValueError(
+                    f"The parameters {', '.join(repr(f'loss__{name}') for name in arguments)} of {owner} need a "
+                    f"loss given as a class, such as keras.losses.{type(resolve_loss(owner, loss, {})).__name__}. "
                     f"Got {self.loss!r}."
                 )
-        metrics = self.metrics if isinstance(self.metrics, list | tuple) else [self.metrics]
-        resolve_metrics(owner, [metric for metric in metrics if isinstance(metric, str)], {})
+            if inspect.isclass(loss) and issubclass(loss, keras.losses.Loss) and is_one:
+                resolve_loss(owner, loss, {} if any("__" in name for name in self._routed("loss")) else arguments)
+
+
+def _items(nested: Any) -> list[Any]:
+    """Each item of a list or dict, which may be nested."""
+    if isinstance(nested, Mapping):
+        nested = list(nested.values())
+    if isinstance(nested, list | tuple):
+        return [item for one in nested for item in _items(one)]
+    return [nested]
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from ._families import (
     FamilyRegressor,
     Head,
     check_sizes,
+    is_one_size,
 )
 from ._recurrent_architecture import CELLS, RecurrentArchitecture, build_recurrent
 from ._scikit_compat import Interval, StrOptions
@@ -83,7 +84,7 @@ class _RecurrentNet(FamilyEstimator):
     def _kernel_sizes(self, n_convolutions: int) -> tuple[int, ...]:
         """Return one width per convolution."""
         sizes = check_sizes(type(self).__name__, "kernel_size", self.kernel_size)
-        if isinstance(self.kernel_size, Integral):
+        if is_one_size(self.kernel_size):
             return sizes * n_convolutions
         if len(sizes) < n_convolutions:
             raise ValueError(

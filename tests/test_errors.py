@@ -351,7 +351,11 @@ SCHEDULE = "an instance of 'keras.src.optimizers.schedules.learning_rate_schedul
             "a",
             "an int in the range [0, 4294967295], an instance of 'numpy.random.mtrand.RandomState' or None",
         ),
-        ("verbose", -1, "an int in the range [0, inf), an instance of 'bool' or an instance of 'numpy.bool'"),
+        (
+            "verbose",
+            -1,
+            "an int in the range [0, inf), an instance of 'bool' or an instance of 'numpy.bool' or a str among {'auto'}",
+        ),
         ("hidden_layer_sizes", 0, "an array-like or an int in the range [1, inf)"),
         ("hidden_layer_sizes", "a", "an array-like or an int in the range [1, inf)"),
         ("early_stopping", "yes", "an instance of 'bool' or an instance of 'numpy.bool'"),

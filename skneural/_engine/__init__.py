@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._ledger import Ledger
 from ._many_inputs import ManyInputs
 from ._meeting import Meeting, MeetingCancelledError, Task, current_task
+from ._memory_errors import telling_memory_errors
 from ._memory_maps import give_pages_back, is_large_map
 from ._network import Network, State
 from ._parts import copy_of_part, fingerprint, unwrapped, with_seed, wrapped
@@ -40,6 +41,7 @@ __all__ = [
     "give_pages_back",
     "is_large_map",
     "predict",
+    "telling_memory_errors",
     "trainer",
     "unwrapped",
     "with_seed",
