@@ -79,7 +79,7 @@ def class_weights(
 
     ``class_weight`` is "balanced", a dict by label, or for multilabel y a list with one dict per column.
     """
-    if isinstance(class_weight, str):
+    if isinstance(class_weight, str) and class_weight == "balanced":
         balanced: NDArray[np.float64] = compute_sample_weight(class_weight, y)
         return balanced
     if y.ndim == 1:
@@ -89,7 +89,7 @@ def class_weights(
                 f"A list is for multilabel y. Got {class_weight!r}."
             )
         return _weights_of_labels(owner, class_weight, y, y if classes is None else classes)
-    if isinstance(class_weight, Mapping) or len(class_weight) != y.shape[1]:
+    if not isinstance(class_weight, list | tuple) or len(class_weight) != y.shape[1]:
         raise ValueError(
             f"The 'class_weight' parameter of {owner} must be 'balanced' or, for multilabel y, a list with one dict "
             f"for each of its {y.shape[1]} columns. Got {class_weight!r}."

@@ -354,7 +354,8 @@ SCHEDULE = "an instance of 'keras.src.optimizers.schedules.learning_rate_schedul
         (
             "verbose",
             -1,
-            "an int in the range [0, inf), an instance of 'bool' or an instance of 'numpy.bool' or a str among {'auto'}",
+            "an int in the range [0, inf), an instance of 'bool' or an instance of 'numpy.bool' or a str among "
+            "{'auto'}",
         ),
         ("hidden_layer_sizes", 0, "an array-like or an int in the range [1, inf)"),
         ("hidden_layer_sizes", "a", "an array-like or an int in the range [1, inf)"),

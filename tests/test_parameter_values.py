@@ -199,3 +199,9 @@ def test_memory_errors_of_the_native_engine_and_of_numpy(text, told):
         telling_memory_errors("to train", "Take less."),
     ):
         raise MemoryError(text)
+
+
+@pytest.mark.parametrize("class_weight", ["even", 3])
+def test_class_weight_of_the_wrong_kind(class_weight):
+    message = "The 'class_weight' parameter of {} must be a dict from label to weight, or 'balanced'. A list is for "
+    assert_refuses(wrapper(class_weight=class_weight), message)
