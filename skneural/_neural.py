@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
 from ._features import network_inputs
-from ._fitted_model import FittedModel, Run, misfitting_rows
+from ._fitted_model import FittedModel, Run
 from ._foreign_names import attribute_hint
 from ._parameters import arguments_of, check_arguments
 from ._plain_values import check_plain_values
@@ -546,17 +546,16 @@ class NeuralEstimator(FittedModel):
         """Outputs of the network, shape (n, n_outputs)."""
         check_is_fitted(self)
         X = self._encode_features(self._validate_rows(X, reset=False))
-        if X.ndim > 2 and (taken := misfitting_rows(self.model_, X.shape)):
-            raise ValueError(
-                f"X has rows of shape {X.shape[1:]}, but the model of {type(self).__name__} takes rows of shape "
-                f"{taken}."
-            )
         arguments = self._routed("predict") | kwargs
         remedy = "Fewer rows at a time, or a smaller batch_size (predict__batch_size=...), need less."
         with _engine.telling_memory_errors(f"to predict for {X.shape[0]} rows", remedy):
             if arguments or isinstance(X, _engine.ManyInputs):
-                return self._predict_with_arguments(X, arguments)
-            return _engine.predict(self._network, X)
+                outputs = self._predict_with_arguments(X, arguments)
+            else:
+                outputs = _engine.predict(self._network, X)
+        if not np.isfinite(outputs).all():
+            raise ValueError(_why_not_finite(X, outputs))
+        return outputs
 
     def _predict_with_arguments(self, X: Any, arguments: dict[str, Any]) -> NDArray[np.float32]:
         """Predict with arguments of ``keras.Model.predict``; most of them only Keras itself can heed."""
@@ -572,8 +571,9 @@ class NeuralEstimator(FittedModel):
             return _engine.predict(self._network, X, batch_size)
         _, callbacks = keras_callbacks(self)
         arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
+        rows = _engine.rows_like(X, _engine.row_shape_of(self.model_)) if is_single else X.for_keras
         outputs: NDArray[np.float32] = self.model_.predict(
-            X if is_single else X.for_keras, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
+            rows, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
         )
         return outputs
 
@@ -612,6 +612,18 @@ class NeuralEstimator(FittedModel):
         )
 
 
+def _why_not_finite(X: Any, outputs: NDArray[np.float32]) -> str:
+    """Say for which row a network has no finite answer, and what is the likely cause."""
+    row = int(np.flatnonzero(~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1))[0])
+    message = f"The network's answer to row {row} of X is not finite (NaN or infinite)."
+    largest = 0.0 if isinstance(X, _engine.ManyInputs) else float(abs(X[[row]]).max())
+    if largest > _LARGEST_SAFE:
+        return f"{message} X has a value of size {largest:g} there, with which float32 overflows: scale X."
+    return f"{message} Weights of the network are not finite, or so large that float32 overflows: fit it anew."
+
+
+# The square of what is larger overflows in float32.
+_LARGEST_SAFE = 1e18
 # Numbers of rows and epochs: the least of each, and what may stand in its place.
 _COUNTS: tuple[tuple[str, int, tuple[Any, ...]], ...] = (
     ("epochs", 0, ()),

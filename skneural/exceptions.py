@@ -3,7 +3,7 @@
 ::
 
     ValueError
-     +-- TrainingDivergedError      the loss became NaN or infinite
+     +-- TrainingDivergedError      the loss or a weight became NaN or infinite
     UserWarning
      +-- InterruptedFitWarning      Ctrl-C ended a fit, which kept its best weights so far
 """
@@ -12,24 +12,28 @@ from __future__ import annotations
 
 
 class TrainingDivergedError(ValueError):
-    """The loss became NaN or infinite during training.
+    """The loss, or a weight, became NaN or infinite during training.
 
     Parameters
     ----------
     epoch : int
         The epoch, counted from 1, in which it happened.
     loss : float
-        The loss of that epoch.
+        The loss of that epoch, which may be finite where weights are not.
+    what : {"loss", "validation loss", "weights"}, default="loss"
+        What is not finite.
     """
 
-    def __init__(self, epoch: int, loss: float) -> None:
-        super().__init__(epoch, loss)
+    def __init__(self, epoch: int, loss: float, what: str = "loss") -> None:
+        super().__init__(epoch, loss, what)
         self.epoch = epoch
         self.loss = loss
+        self.what = what
 
     def __str__(self) -> str:
+        became = "NaN or infinite" if self.what == "weights" else self.loss
         return (
-            f"The loss became {self.loss} in epoch {self.epoch}. Try a smaller learning_rate "
+            f"The {self.what} became {became} in epoch {self.epoch}. Try a smaller learning_rate "
             "(a tenth of the present one), scale X (a StandardScaler in front), or clip the gradients "
             "(optimizer__clipnorm=1.0)."
         )

@@ -9,8 +9,9 @@ from ._memory_errors import telling_memory_errors
 from ._memory_maps import give_pages_back, is_large_map
 from ._network import Network, State
 from ._parts import copy_of_part, fingerprint, unwrapped, with_seed, wrapped
-from ._prediction import predict
+from ._prediction import predict, row_shape_of
 from ._records import Blueprint, Data, EarlyStopping, Result, Settings
+from ._rows import rows_like
 from ._stored_model import brought_back, carried, duplicate
 from ._threads import take_share_of_cores
 from ._together import trainer
@@ -41,6 +42,8 @@ __all__ = [
     "give_pages_back",
     "is_large_map",
     "predict",
+    "row_shape_of",
+    "rows_like",
     "telling_memory_errors",
     "trainer",
     "unwrapped",

@@ -36,8 +36,9 @@ class EpochJudge(Generic[Weights]):
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float], read_weights: Callable[[], Weights]) -> bool:
         """Take the results of an epoch and answer whether training should stop."""
-        if not math.isfinite(logs.get("loss", 0.0)):
-            raise TrainingDivergedError(epoch + 1, float(logs["loss"]))
+        for name, what in (("loss", "loss"), ("val_loss", "validation loss")):
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise TrainingDivergedError(epoch + 1, float(logs[name]), what)
         self.n_epochs += 1
         for name, value in logs.items():
             # A metric with a value per class stays an array.

@@ -19,7 +19,7 @@ from ._memory_maps import give_pages_back
 from ._network import Network
 from ._obstacles import obstacle_from
 from ._program import TRACING, Program
-from ._rows import dense_rows
+from ._rows import dense_rows, rows_like
 
 _logger = logging.getLogger("skneural")
 MAX_FORWARD_PROGRAMS = 64
@@ -33,6 +33,8 @@ _ROW_MULTIPLE = 16
 Array = NDArray[Any]
 
 
+# Who calls looks for outputs that are not finite; what his program does at an underflow is not meant for ours.
+@np.errstate(all="ignore")
 def predict(network: Network, X: Array | sparse.csr_array, batch_size: int | None = None) -> NDArray[np.float32]:
     """Compute what the network answers to each row, shape (n, ...); safe to call from many threads at once."""
     forward = _forward_of(network)
@@ -40,7 +42,7 @@ def predict(network: Network, X: Array | sparse.csr_array, batch_size: int | Non
     step = batch_size or forward.block_size
     blocks: list[Array] = []
     for start in range(0, max(X.shape[0], 1), step):
-        rows = dense_rows(X, slice(start, start + step), forward.dtype)
+        rows = rows_like(dense_rows(X, slice(start, start + step), forward.dtype), forward.row_shape)
         blocks.append(forward(values, _padded(rows))[: len(rows)])
         give_pages_back(X)
     outputs = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -65,6 +67,7 @@ class _ForwardProgram:
 
     def __init__(self, model: keras.Model) -> None:
         self.dtype = str(model.inputs[0].dtype)
+        self.row_shape = row_shape_of(model)
         self.block_size = _block_size(model)
         self._program = Program(
             lambda inputs: _outputs(model, *inputs),
@@ -86,12 +89,18 @@ class _ForwardFunction:
     def __init__(self, model: keras.Model) -> None:
         inputs = getattr(model, "inputs", None)
         self.dtype = str(inputs[0].dtype) if inputs else "float32"
+        self.row_shape = row_shape_of(model)
         self.block_size = _MIN_BLOCK
         self._function = tf.function(lambda rows: model(rows, training=False), autograph=False, reduce_retracing=True)
 
     def __call__(self, values: list[Array], rows: Array) -> Array:
         with TRACING:
-            outputs: Array = self._function(tf.constant(rows)).numpy()
+            try:
+                outputs: Array = self._function(tf.constant(rows)).numpy()
+            except (ValueError, tf.errors.InvalidArgumentError) as error:
+                raise ValueError(
+                    f"The model cannot predict for rows of shape {rows.shape[1:]}: {str(error).strip().splitlines()[0]}"
+                ) from error
         return outputs
 
 
@@ -118,6 +127,12 @@ def _shared_forward(network: Network) -> DenseForward | _ForwardProgram | None:
     except Exception as error:
         _logger.debug("A model predicts by itself: %s.", obstacle_from(error))
         return None
+
+
+def row_shape_of(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Give the shape of the rows that a model with one input takes, None where it does not tell."""
+    inputs = getattr(model, "inputs", None)
+    return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
 
 
 def _outputs(model: keras.Model, values: list[tf.Tensor], rows: tf.Tensor) -> tf.Tensor:

@@ -53,6 +53,7 @@ class Program:
         definition = graph.as_graph_def()
         forget_gradients(definition)
         feeds, fetches = ([tensor.name for tensor in tf.nest.flatten(tensors)] for tensors in (placeholders, outputs))
+        self._specs = [(tuple(spec.shape), spec.dtype.as_numpy_dtype) for spec in tf.nest.flatten(inputs)]
         self._output_structure = tf.nest.map_structure(lambda tensor: None, outputs)
         if is_compiled:
             graph = with_numbered_functions(definition)
@@ -73,7 +74,19 @@ class Program:
                 self._is_compiled = True
 
     def run(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Compute the outputs, all in a row as ``tf.nest.flatten`` puts them."""
+        """Compute the outputs, all in a row as ``tf.nest.flatten`` puts them.
+
+        Raises
+        ------
+        ValueError
+            For inputs of other shapes or dtypes than those that were traced: TensorFlow would end the process.
+        """
+        for value, (shape, dtype) in zip(inputs, self._specs, strict=True):
+            if value.dtype != dtype or not (value.shape == shape or _fits(value.shape, shape)):
+                raise ValueError(
+                    f"A program was traced for an array of shape {shape} and dtype {np.dtype(dtype)}, but it was "
+                    f"called with one of shape {value.shape} and dtype {value.dtype}."
+                )
         outputs: list[NDArray[Any]] = self._callable(*inputs)
         return outputs
 
@@ -81,6 +94,10 @@ class Program:
         session = getattr(self, "_session", None)
         if session is not None:
             session.close()
+
+
+def _fits(given: tuple[int, ...], traced: tuple[int | None, ...]) -> bool:
+    return len(given) == len(traced) and all(size in (None, one) for size, one in zip(traced, given, strict=True))
 
 
 def empty_aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

@@ -32,3 +32,28 @@ def dense_rows(X: NDArray[Any] | sparse.csr_array, rows: slice | NDArray[np.intp
 def target_dtype(y: NDArray[Any]) -> DTypeLike:
     """Tell the dtype in which targets reach the loss: int32 for whole numbers, float32 for all else."""
     return np.int32 if np.issubdtype(y.dtype, np.integer) else np.float32
+
+
+def rows_like(X: NDArray[Any], row_shape: tuple[int | None, ...] | None) -> NDArray[Any]:
+    """Bring rows to the rank that a model takes as Keras does: it adds or drops a last axis of length one.
+
+    ``row_shape`` is that of the model's input, None where a model does not tell.
+
+    Raises
+    ------
+    ValueError
+        For rows that the model does not take.
+    """
+    if row_shape is None:
+        return X
+    given: tuple[int, ...] = X.shape[1:]
+    if len(given) == len(row_shape) + 1 and given[-1] == 1:
+        X = X[..., 0]
+    elif len(given) == len(row_shape) - 1 and row_shape[-1] == 1:
+        X = X[..., np.newaxis]
+    taken = X.shape[1:]
+    if len(taken) == len(row_shape) and all(
+        size in (None, other) for size, other in zip(row_shape, taken, strict=True)
+    ):
+        return X
+    raise ValueError(f"X has rows of shape {given}, but the model takes rows of shape {row_shape}.")

@@ -10,6 +10,10 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
+from skneural.exceptions import TrainingDivergedError
+
 from ._alone import train_alone
 from ._compilable import why_not_settings
 from ._compiled_fit import Job, make_job
@@ -17,7 +21,9 @@ from ._keras_fit import fit_with_keras
 from ._meeting import MeetingCancelledError, current_task
 from ._network import Network
 from ._obstacles import ObstacleError
+from ._prediction import row_shape_of
 from ._records import Data, Result, Settings
+from ._rows import rows_like
 from ._together import may_be_stacked
 
 _logger = logging.getLogger("skneural")
@@ -33,10 +39,27 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
     Raises
     ------
     TrainingDivergedError
-        When the loss of an epoch is NaN or infinite.
+        When the loss of an epoch, or a weight in the end, is NaN or infinite.
     """
+    result = _fit(network, train, validation, settings)
+    _check_weights(network, result, settings)
+    return result
+
+
+def _check_weights(network: Network, result: Result, settings: Settings) -> None:
+    """Raise for weights that are not finite: the loss of an epoch was computed before its last step."""
+    model = network.any_model
+    trained = {id(variable) for variable in model.trainable_variables}
+    for variable, value in zip(model.variables, network.variable_values(), strict=True):
+        if id(variable) in trained and value.dtype.kind == "f" and not np.isfinite(value).all():
+            losses = result.history.get("loss", [np.nan])
+            raise TrainingDivergedError(settings.initial_epoch + result.n_epochs, losses[-1], "weights")
+
+
+def _fit(network: Network, train: Data, validation: Data | None, settings: Settings) -> Result:
     train, validation, settings = _split_off(train, validation, settings)
     network.build_for(train.X.shape[1:])
+    train, validation = _like_inputs(network, train), validation and _like_inputs(network, validation)
     why_keras = why_not_settings(settings) or network.obstacle
     if why_keras is None:
         try:
@@ -46,6 +69,13 @@ def fit(network: Network, train: Data, validation: Data | None, settings: Settin
     _logger.info("Training goes through Keras's own fit: %s.", why_keras)
     with _keras_fit_alone(), _counted(settings) as counted:
         return fit_with_keras(network, train, validation, counted, why_keras)
+
+
+def _like_inputs(network: Network, data: Data) -> Data:
+    """Give rows of the rank that the network takes; sparse ones are brought to it when they become dense."""
+    if not isinstance(data.X, np.ndarray):
+        return data
+    return replace(data, X=rows_like(data.X, row_shape_of(network.any_model)))
 
 
 def _train(job: Job) -> Result:
