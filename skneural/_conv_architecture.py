@@ -13,6 +13,8 @@ from ._architectures import dropout_layers, seeded_initializer
 from ._augmentation import RandomAffine, Standardization
 
 STANDARDIZATION = "standardization"
+# As images are taken, whatever Keras's global setting says.
+LAYOUT = {"data_format": "channels_last"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def build_conv(architecture: ConvArchitecture) -> keras.Sequential:
             keras.Input(architecture.row_shape),
             *_front(architecture),
             *blocks,
-            keras.layers.Flatten(),
+            keras.layers.Flatten(**LAYOUT),
             *_head(architecture, weighted),
         ]
     )
@@ -102,10 +104,10 @@ def _block(architecture: ConvArchitecture, weighted: _WeightedLayers, block: int
     layers: list[keras.layers.Layer] = []
     sizes = {"filters": architecture.filters[block], "kernel_size": architecture.kernel_sizes[block]}
     for _ in range(architecture.convolutions_per_block):
-        layers += weighted.normalized(keras.layers.Conv2D, block, padding="same", **sizes)
+        layers += weighted.normalized(keras.layers.Conv2D, block, padding="same", **LAYOUT, **sizes)
     if architecture.pooling is not None:
         pooling = keras.layers.MaxPooling2D if architecture.pooling == "max" else keras.layers.AveragePooling2D
-        layers.append(pooling(architecture.pool_sizes[block]))
+        layers.append(pooling(architecture.pool_sizes[block], **LAYOUT))
     return layers
 
 

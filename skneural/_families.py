@@ -268,7 +268,15 @@ class FamilyEstimator(NeuralEstimator):
         }
         build = type(self)._build
         policy = keras.config.dtype_policy().name
-        key = (build, _structure_key(architecture), policy, compilation.key(without=rates), tuple(sorted(rates)))
+        settings = _engine.global_settings()
+        key = (
+            build,
+            _structure_key(architecture),
+            policy,
+            settings,
+            compilation.key(without=rates),
+            tuple(sorted(rates)),
+        )
         return _engine.Blueprint(
             key,
             functools.partial(build_repeatably, build, architecture, policy),

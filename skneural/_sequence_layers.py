@@ -49,7 +49,7 @@ class MaskedConv1D(keras.layers.Conv1D):
     is_row_wise = True
 
     def __init__(self, filters: int, kernel_size: Any, **keywords: Any) -> None:
-        super().__init__(filters, kernel_size, **({"padding": "same"} | keywords))
+        super().__init__(filters, kernel_size, **({"padding": "same", "data_format": "channels_last"} | keywords))
         self.supports_masking = True
 
     def call(self, inputs: Any, mask: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._architecture import global_settings
 from ._ledger import Ledger
 from ._many_inputs import ManyInputs
 from ._meeting import Meeting, MeetingCancelledError, Task, current_task
@@ -40,6 +41,7 @@ __all__ = [
     "fingerprint",
     "fit",
     "give_pages_back",
+    "global_settings",
     "is_large_map",
     "predict",
     "row_shape_of",

@@ -39,6 +39,11 @@ _NUMBERS_OF = {
 }
 
 
+def global_settings() -> Hashable:
+    """Give those of Keras's global settings that layers and losses look up when they are traced."""
+    return keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format()
+
+
 def architecture_key(model: keras.Model) -> Hashable:
     """Give a key that models share when their programs differ only in numbers and initial weights.
 
@@ -46,6 +51,7 @@ def architecture_key(model: keras.Model) -> Hashable:
     """
     arguments = compile_arguments(model)
     parts = [
+        global_settings(),
         (type(model), _key_of_config(model.get_config())),
         tuple(_key_of_layer(layer) for layer in flatten_layers(model)),
         tuple(weight.trainable for weight in model.weights),

@@ -27,6 +27,7 @@ try:
 except ImportError:  # there was no C compiler where the package was built
     _native = None  # type: ignore[assignment]
 
+_EPSILON = 1e-7  # Keras's default
 _logger = logging.getLogger("skneural")
 _PRODUCT, _ACTIVATION, _DROPOUT = range(3)
 
@@ -74,6 +75,8 @@ def _form_of(template: Template) -> NativeForm | None:
     parts = parts_of(model, dropout_layers(model))
     if (
         model.inputs[0].dtype != "float32"
+        # With a larger one Keras's losses cut probabilities that count here.
+        or keras.config.epsilon() > _EPSILON
         or parts is None
         or not is_known(model.optimizer)
         or compile_arguments(model)["loss_weights"] is not None
