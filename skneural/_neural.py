@@ -26,6 +26,7 @@ from . import _engine
 from ._features import network_inputs
 from ._fitted_model import FittedModel, Run
 from ._foreign_names import attribute_hint
+from ._interrupts import is_called_by_the_user
 from ._parameters import arguments_of, check_arguments
 from ._plain_values import check_plain_values
 from ._scikit_compat import has_callbacks, keras_callbacks
@@ -341,6 +342,7 @@ class NeuralEstimator(FittedModel):
             validation_batch_size=self._validation_batch_size(arguments.get("validation_batch_size"), held_out),
             early_stopping=self._early_stopping(schedule),
             callbacks=(*callbacks, *schedule.callbacks),
+            keeps_interrupted=is_called_by_the_user,
             verbose=1 if arguments.get("verbose") == "auto" else int(arguments.get("verbose", 0)),
             keras_fit_arguments=rest,
         )

@@ -707,11 +707,15 @@ def test_loss_that_becomes_nan_stops_with_the_epoch():
 
 
 class Interrupting(keras.callbacks.Callback):
-    """Presses Ctrl-C at the end of one epoch, counted from 1."""
+    """Presses Ctrl-C at the end of one epoch, counted from 1, or before the first."""
 
     def __init__(self, epoch):
         super().__init__()
         self.epoch = epoch
+
+    def on_train_begin(self, logs=None):
+        if self.epoch == 0:
+            raise KeyboardInterrupt
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 == self.epoch:
@@ -745,15 +749,15 @@ def test_ctrl_c_keeps_the_best_weights_of_early_stopping():
     np.testing.assert_allclose(log_loss + penalty, losses[best], rtol=1e-4)
 
 
-def test_ctrl_c_in_the_first_epoch_ends_the_fit():
-    model = classifier(epochs=3, callbacks=[Interrupting(1)])
+def test_ctrl_c_before_the_first_batch_ends_the_fit():
+    model = classifier(epochs=3, callbacks=[Interrupting(0)])
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)
     assert not model.initialized_
     fitted = classifier().fit(X, Y)
     before = fitted.predict_proba(X)
     with pytest.raises(KeyboardInterrupt):
-        fitted.set_params(callbacks=[Interrupting(1)]).fit(X, Y)
+        fitted.set_params(callbacks=[Interrupting(0)]).fit(X, Y)
     np.testing.assert_array_equal(fitted.predict_proba(X), before)
 
 
@@ -777,7 +781,7 @@ def fail_by_divergence(model):
 
 def fail_by_interruption(model):
     with pytest.raises(KeyboardInterrupt):
-        model.set_params(callbacks=Interrupting(1)).fit(X[:, :2], Y[::-1])
+        model.set_params(callbacks=Interrupting(0)).fit(X[:, :2], Y[::-1])
 
 
 @pytest.mark.parametrize("fail", [fail_by_labels, fail_by_parameter, fail_by_divergence, fail_by_interruption])

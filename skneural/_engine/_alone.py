@@ -5,23 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ._compiled_fit import Job, as_number
-from ._meeting import MeetingCancelledError
+from ._interrupts import InterruptedCallError, interruptible
 from ._native_run import NativeRun, native_run
 from ._network import State
 from ._obstacles import obstacle_from
+from ._pace import pace_of
 from ._program import Program
 from ._records import Result
 from ._run_programs import RunShape, epochs_with_room, padded_epochs, run_program
 from ._steps import RowsMeetError
-
-# A call ends after about so many seconds, so that an interruption is heard.
-_SECONDS_PER_CALL = 0.2
-_seconds_per_batch: WeakKeyDictionary[Program | NativeRun, float] = WeakKeyDictionary()
 
 
 def train_alone(job: Job) -> Result:
@@ -34,8 +30,7 @@ def train_alone(job: Job) -> Result:
     MeetingCancelledError
         When the job is asked to stop.
     """
-    if job.should_stop():
-        raise MeetingCancelledError
+    job.ask()
     course = _course_of(job)
     try:
         course.compile()
@@ -43,13 +38,14 @@ def train_alone(job: Job) -> Result:
         raise obstacle_from(error) from error
     try:
         while not job.is_done:
-            if job.should_stop():
-                raise MeetingCancelledError
+            job.ask()
             course.go_on()
         job.end()
-    except KeyboardInterrupt:
-        if job.judge.n_epochs == 0:
-            raise
+    except KeyboardInterrupt as error:
+        if isinstance(error, InterruptedCallError):
+            job.state, job.has_trained = error.state, job.has_trained or error.has_trained
+        if not (job.has_trained and job.settings.keeps_interrupted()):
+            raise KeyboardInterrupt from error
         return job.result(interrupted=True)
     return job.result()
 
@@ -77,12 +73,12 @@ class _PassByPass:
         job = self._job
         order, dropout_seed = job.begin_epoch()
         with job.turn():
-            state, logs = job.training.run(job.state, order, dropout_seed)
+            state, logs = job.training.run(job.state, order, dropout_seed, job.ask)
         job.end_pass(state)
         validation_logs: dict[str, float] = {}
         if job.validation is not None:
             with job.turn():
-                _, validation_logs = job.validation.run(job.state, np.arange(job.validation.rows.n_rows), 0)
+                _, validation_logs = job.validation.run(job.state, np.arange(job.validation.rows.n_rows), 0, job.ask)
         job.end_epoch(logs, validation_logs)
 
 
@@ -121,15 +117,10 @@ class _ManyEpochs:
     def go_on(self) -> None:
         """Train for some epochs, never beyond the first in which early stopping could stop."""
         job = self._job
-        program: Program | NativeRun = self._program
-        n_epochs = min(self._n_epochs_a_call(program), job.n_epochs_left, job.judge.n_epochs_before_stop)
-        inputs = self._inputs(range(job.epoch, job.epoch + n_epochs))
-        with job.turn():
-            started = time.perf_counter()
-            outputs = program(inputs)
-            seconds = time.perf_counter() - started
-        _seconds_per_batch[program] = max(seconds, 1e-6) / (n_epochs * job.training.rows.n_batches)
+        n_epochs = min(self._n_epochs_a_call(), job.n_epochs_left, job.judge.n_epochs_before_stop)
+        outputs = self._train(range(job.epoch, job.epoch + max(1, n_epochs)), is_whole=n_epochs > 0)
         state = State(outputs["variables"], outputs["optimizer"])
+        n_epochs = max(1, n_epochs)
         for index in range(n_epochs):
             weights = [value[index].copy() for value in outputs.get("weights", ())]
             job.end_pass(State(weights, state.optimizer) if weights and index + 1 < n_epochs else state)
@@ -139,13 +130,35 @@ class _ManyEpochs:
             }
             job.end_epoch(logs["training"], logs.get("validation", {}))
 
-    def _n_epochs_a_call(self, program: Program | NativeRun) -> int:
-        """Choose how many epochs a call takes: one where nobody knows how long they take."""
-        seconds = _seconds_per_batch.get(program)
-        if seconds is None:
-            return 1
-        n_epochs = _SECONDS_PER_CALL / (seconds * self._job.training.rows.n_batches)
-        return int(np.clip(n_epochs, 1, self._shape.n_epochs))
+    def _n_epochs_a_call(self) -> int:
+        """Choose how many whole epochs a call takes; zero where an epoch takes several."""
+        n_epochs = pace_of(self._program).n_epochs_a_call(self._job.training.rows.n_batches)
+        return min(n_epochs, self._shape.n_epochs)
+
+    def _train(self, epochs: range, *, is_whole: bool) -> dict[str, Any]:
+        """Train for some epochs in a call, or for one in several."""
+        job, program = self._job, self._program
+        inputs = self._inputs(epochs)
+        pace, n_batches = pace_of(program), job.training.rows.n_batches
+        if is_whole:
+            started = time.perf_counter()
+            with interruptible(job.state, has_trained=False), job.turn():
+                outputs: dict[str, Any] = program(inputs)
+            pace.note(time.perf_counter() - started, len(epochs) * n_batches)
+            return outputs
+        outputs = {"variables": job.state.variables, "optimizer": job.state.optimizer, "metrics": inputs["metrics"]}
+        for first, last in pace.ranges(n_batches):
+            training = inputs["training"] | {"first": np.int32(first), "last": np.int32(last)}
+            present = {name: outputs[name] for name in ("variables", "optimizer")} | {"carried": outputs["metrics"]}
+            part = inputs | present | {"training": training}
+            if job.validation is not None and last < n_batches:
+                part["validation"] = inputs["validation"] | {"last": np.int32(0)}
+            state = State(outputs["variables"], outputs["optimizer"])
+            with interruptible(state, has_trained=first > 0):
+                job.ask()
+                with job.turn():
+                    outputs = program(part)
+        return outputs
 
     def _inputs(self, epochs: range) -> dict[str, Any]:
         job, room = self._job, self._shape.n_epochs
@@ -155,6 +168,7 @@ class _ManyEpochs:
             "variables": job.state.variables,
             "optimizer": job.state.optimizer,
             "metrics": job.training.template.metric_values,
+            "carried": job.training.template.metric_values,
             "numbers": job.training.numbers,
             "n_epochs": np.int32(len(epochs)),
             "dropout_keys": padded_epochs([(seed, 0) for _, seed in visits], room, np.uint32),
@@ -178,6 +192,10 @@ class _NativeEpochs(_ManyEpochs):
     def compile(self) -> None:
         """Do nothing: it is machine code already."""
 
+    def _train(self, epochs: range, *, is_whole: bool) -> dict[str, Any]:
+        """Train for some epochs in a call: the engine hears of Ctrl-C itself."""
+        return super()._train(epochs, is_whole=True)
+
     def _inputs(self, epochs: range) -> dict[str, Any]:
         job = self._job
         keys = np.zeros((len(epochs), 2), np.uint32)
@@ -190,6 +208,7 @@ class _NativeEpochs(_ManyEpochs):
             "n_epochs": len(epochs),
             "dropout_keys": keys,
             "learning_rates": np.array([job.learning_rate_in(epoch) for epoch in epochs], np.float32),
+            "ask": job.ask,
             "training": job.training.row_inputs()
             | {"order": np.array([job.order_in(epoch) for epoch in epochs], np.int32)},
         }

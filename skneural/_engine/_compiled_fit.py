@@ -14,11 +14,14 @@ from ._callbacks import LiveCallbacks
 from ._epoch_programs import PassShape, Runner, pass_program
 from ._epochs import EpochJudge
 from ._feeding import Rows, bucket
+from ._interrupts import interruptible
 from ._ledger import Ledger
+from ._meeting import MeetingCancelledError
 from ._native_form import has_native_run
 from ._native_run import NativePass
 from ._network import Network, State
 from ._obstacles import obstacle_from
+from ._pace import NoPace, pace_of
 from ._products import suits_xla
 from ._program import Program
 from ._records import Data, Result, Settings
@@ -28,8 +31,6 @@ from ._template import Template
 
 # Validation in larger batches gives the same numbers with fewer steps.
 _VALIDATION_BATCH = 256
-# From a program's inputs to its outputs.
-Run = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass
@@ -51,15 +52,31 @@ class Pass:
             self.shape = replace(self.shape, remainder=self.rows.n_rows % self.shape.batch_size)
             return pass_program(self.template, self.shape)
 
-    def run(self, state: State, order: NDArray[np.intp], dropout_seed: int) -> tuple[State, dict[str, float]]:
-        """Pass over all rows once; give the new state, and loss and metrics by name."""
+    def run(
+        self, state: State, order: NDArray[np.intp], dropout_seed: int, ask: Callable[[], object] | None = None
+    ) -> tuple[State, dict[str, float]]:
+        """Pass over all rows once; give the new state, and loss and metrics by name.
+
+        ``ask`` is called now and then, and ends the pass when it raises.
+
+        Raises
+        ------
+        InterruptedCallError
+            With the state of the moment, when Ctrl-C is pressed between two batches.
+        """
         metrics: list[NDArray[Any]] = self.template.metric_values
         results: dict[str, Any] = {}
         n_before = 0
+        pace = NoPace() if self.shape.runner == "native" else pace_of(self.program)
         for part in self.rows.parts(order):
-            outputs = self._call(state, metrics, part.inputs, part.n_batches, (dropout_seed, n_before))
-            state, metrics = State(outputs["variables"], outputs["optimizer"]), outputs["metrics"]
-            results = outputs["results"]
+            for first, last in pace.ranges(part.n_batches):
+                with interruptible(state, has_trained=n_before + first > 0):
+                    if ask is not None:
+                        ask()
+                    key = (dropout_seed, n_before)
+                    outputs = self._call(state, metrics, part.inputs, (first, last), key, ask)
+                state, metrics = State(outputs["variables"], outputs["optimizer"]), outputs["metrics"]
+                results = outputs["results"]
             n_before += part.n_batches
         return state, {name: as_number(results[name]) for name in sorted(results)}
 
@@ -73,28 +90,29 @@ class Pass:
         if self.shape.runner == "native":
             return
         part = next(iter(self.rows.parts(np.zeros(1, np.intp))))
-        self._call(state, self.template.metric_values, part.inputs, 0, (0, 0))
+        self._call(state, self.template.metric_values, part.inputs, (0, 0), (0, 0))
 
     def _call(
         self,
         state: State,
         metrics: list[NDArray[Any]],
         rows: Mapping[str, Any],
-        n_batches: int,
+        batches: tuple[int, int],
         dropout_key: tuple[int, int],
+        ask: Callable[[], object] | None = None,
     ) -> dict[str, Any]:
         inputs = {
             "variables": state.variables,
             "optimizer": state.optimizer,
             "metrics": metrics,
             "numbers": self.numbers,
-            "first": np.int32(0),
-            "last": np.int32(n_batches),
+            "first": np.int32(batches[0]),
+            "last": np.int32(batches[1]),
             "dropout_key": np.array(dropout_key, np.uint32),
         }
-        is_native = self.shape.runner == "native"
-        run: Run = NativePass(self.template, self.shape) if is_native else self.program
-        return run({**inputs, **rows})
+        if self.shape.runner == "native":
+            return NativePass(self.template, self.shape)({**inputs, **rows, "ask": ask})
+        return dict(self.program({**inputs, **rows}))
 
 
 @dataclass(eq=False)
@@ -114,6 +132,7 @@ class Job:
     turn: Callable[[], AbstractContextManager[None]] = nullcontext
     ledger: Ledger = field(default_factory=Ledger)
     error: BaseException | None = None
+    has_trained: bool = field(init=False, default=False)
     epoch: int = field(init=False)
     is_done: bool = field(init=False, default=False)
     judge: EpochJudge[State] = field(init=False)
@@ -134,6 +153,11 @@ class Job:
     def learning_rate_index(self) -> int | None:
         """Where the learning rate stands among the optimizer's values."""
         return self.training.template.learning_rate_index
+
+    def ask(self) -> None:
+        """Raise where the job is asked to stop."""
+        if self.should_stop():
+            raise MeetingCancelledError
 
     @property
     def n_epochs_left(self) -> int:
@@ -199,7 +223,7 @@ class Job:
 
     def end_pass(self, state: State) -> None:
         """Take the state after the pass over the rows to learn from."""
-        self.state = state
+        self.state, self.has_trained = state, True
         self.callbacks.publish(state)
         if self.validation is not None:
             self.state = self.callbacks.on_test_begin(state)
@@ -235,8 +259,11 @@ class Job:
         kept = judge.kept if interrupted else judge.weights_to_restore
         if kept is not None:
             self.network.state = State(kept.variables, self.state.optimizer)
+        elif interrupted:
+            # No epoch has come to its end.
+            self.network.state = self.state
         return Result(
-            history=judge.history,
+            history=judge.history or {"loss": []},
             n_epochs=judge.n_epochs,
             best_epoch=judge.best_epoch,
             stopped_by="interrupt" if interrupted else judge.stopped_by or "epochs",

@@ -95,6 +95,7 @@ def fit_with_keras(
     scheduling = [] if settings.learning_rate_factors is None else [_ScheduleCallback(settings)]
     judge: EpochJudge[Weights] = EpochJudge(settings)
     interrupted = False
+    n_steps_before = int(model.optimizer.iterations)
     try:
         model.fit(
             batches,
@@ -106,7 +107,8 @@ def fit_with_keras(
             **arguments,
         )
     except KeyboardInterrupt:
-        if judge.n_epochs == 0:
+        has_trained = judge.n_epochs > 0 or int(model.optimizer.iterations) > n_steps_before
+        if not (has_trained and settings.keeps_interrupted()):
             raise
         interrupted = True
     for schedule in scheduling:
@@ -116,7 +118,7 @@ def fit_with_keras(
         model.set_weights(weights)
     stopped_early = judge.n_epochs < settings.epochs
     return Result(
-        history=judge.history,
+        history=judge.history or {"loss": []},
         n_epochs=judge.n_epochs,
         best_epoch=judge.best_epoch,
         stopped_by="interrupt" if interrupted else judge.stopped_by or ("callback" if stopped_early else "epochs"),

@@ -1,27 +1,25 @@
+from collections.abc import Callable
 from typing import Any
 
 def run(
-    n_inputs: int,
-    n_outputs: int,
-    n_parts: int,
     parts: Any,
     part_rates: Any,
     penalties: Any,
     loss: int,
-    n_metrics: int,
     metrics: Any,
     optimizer: tuple[Any, ...],
     values: Any,
     first: Any,
     second: Any,
-    n_epochs: int,
     rates: Any,
     keys: Any,
     training: tuple[Any, ...] | None,
     validation: tuple[Any, ...] | None,
     results: Any,
     recorded: Any,
+    n_steps: Any,
     n_threads: int,
     is_portable: bool,
+    ask: Callable[[], object] | None,
     /,
 ) -> None: ...

@@ -29,17 +29,17 @@ except ImportError:  # there was no C compiler where the package was built
 
 _EPSILON = 1e-7  # Keras's default
 _logger = logging.getLogger("skneural")
-_PRODUCT, _ACTIVATION, _DROPOUT = range(3)
 
 
 @dataclass(frozen=True)
 class NativeForm:
     """All that the native engine has to know of a template.
 
-    ``parts`` has a row for each part: its kind and two numbers. ``drops`` are the places of dropout parts, with those
-    of their rates among a program's numbers. ``penalties`` are entries of an array of shape (n_products, 4) with the
-    place of each one's number. ``weights`` are the places of the weights among the model's variables, in the order in
-    which the parts use them. ``metrics`` tells for each metric which it is, and whether it heeds the rows' weights.
+    Kinds are numbers of the engine. ``parts`` has a row for each part: its kind and two numbers. ``drops`` are the
+    places of dropout parts, with those of their rates among a program's numbers. ``penalties`` are entries of an array
+    of shape (n_kernels, 4) with the place of each one's number. ``weights`` are the places of the weights among the
+    model's variables, in the order in which the parts use them. ``metrics`` tells for each metric which it is, and
+    whether it heeds the rows' weights. ``n_products`` counts the multiplications for a row.
     """
 
     n_outputs: int
@@ -48,11 +48,14 @@ class NativeForm:
     penalties: Sequence[tuple[tuple[int, int], int]]
     weights: Sequence[int]
     optimizer: OptimizerForm
+    optimizer_kind: int
     weight_decay: int | None
     loss: int
+    takes_classes: bool
     metrics: NDArray[np.int32]
     names: Sequence[str]
     n_products: int
+    n_kernels: int
 
 
 _forms: WeakKeyDictionary[Template, NativeForm | None] = WeakKeyDictionary()
@@ -92,37 +95,49 @@ def _form_of(template: Template) -> NativeForm | None:
     if loss is None or metrics is None or penalties is None:
         return None
     order = [place for part in products for place in (part.kernel, part.bias) if place is not None]
+    optimizer = optimizer_form(model.optimizer, len(order))
     return NativeForm(
         n_outputs=products[-1].n_outputs,
         parts=np.array([_as_numbers(part) for part in parts], np.int32),
         drops=[(place, part.index) for place, part in enumerate(parts) if isinstance(part, Dropout)],
         penalties=penalties,
         weights=order,
-        optimizer=optimizer_form(model.optimizer, len(order)),
+        optimizer=optimizer,
+        optimizer_kind=_number(optimizer.kind),
         weight_decay=template.weight_decay_index,
-        loss=loss,
-        metrics=np.array([numbers for _, *numbers in metrics], np.int32).reshape(-1, 2),
+        loss=_number(loss),
+        takes_classes=loss == SPARSE_CROSS_ENTROPY,
+        metrics=np.array([(_number(kind), weighs) for _, kind, weighs in metrics], np.int32).reshape(-1, 2),
         names=[model.metrics[0].name, *(name for name, *_ in metrics)],
         n_products=sum(math.prod(model.trainable_variables[part.kernel].shape) for part in products),
+        n_kernels=len(products),
     )
+
+
+def _number(name: str) -> int:
+    """Give the engine's number of what has this name."""
+    number: int = getattr(_native, name)
+    return number
 
 
 def _as_numbers(part: Part) -> tuple[int, int, int]:
     if isinstance(part, Product):
-        return _PRODUCT, part.n_outputs, int(part.bias is not None)
-    return (_ACTIVATION, part.function, 0) if isinstance(part, Activation) else (_DROPOUT, part.index, 0)
+        return _number("PRODUCT"), part.n_outputs, int(part.bias is not None)
+    if isinstance(part, Activation):
+        return _number("ACTIVATION"), _number(part.function), 0
+    return _number("DROPOUT"), part.index, 0
 
 
-def _metrics_of(model: keras.Model, loss: int) -> list[tuple[str, int, bool]] | None:
+def _metrics_of(model: keras.Model, loss: str) -> list[tuple[str, str, bool]] | None:
     """Give each metric's name, which it is, and whether it heeds the rows' weights."""
     container = compiled_metrics(model)
     if container is None:
         return []
     weighted = {id(metric) for metric in weighted_metrics(container)}
     found = [(metric, metric_of(metric, loss)) for metric in container.metrics]
-    if any(number is None for _, number in found) or len({metric.name for metric, _ in found}) < len(found):
+    if any(kind is None for _, kind in found) or len({metric.name for metric, _ in found}) < len(found):
         return None
-    return [(metric.name, number, id(metric) in weighted) for metric, number in found if number is not None]
+    return [(metric.name, kind, id(metric) in weighted) for metric, kind in found if kind is not None]
 
 
 def _penalties_of(model: keras.Model, products: Sequence[Product]) -> list[tuple[tuple[int, int], int]] | None:
@@ -155,7 +170,7 @@ def _has_fitting_targets(data: Data, template: Template, form: NativeForm) -> bo
     """Tell whether targets are like those of the template, with class numbers that it knows."""
     if data.y.shape[1:] != template.y_shape or data.n_rows == 0:
         return False
-    if form.loss != SPARSE_CROSS_ENTROPY:
+    if not form.takes_classes:
         return True
     is_whole = np.issubdtype(data.y.dtype, np.integer) or bool((data.y == np.trunc(data.y)).all())
     return is_whole and bool(data.y.min() >= 0 and data.y.max() < form.n_outputs)

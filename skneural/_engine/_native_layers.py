@@ -10,14 +10,14 @@ import keras
 
 from ._dense_forward import is_plain_dense
 
-# The numbers of activations in the native engine. A softmax can only be the output's.
-SOFTMAX = 5
+# The names of activations in the native engine. A softmax can only be the output's.
+SOFTMAX = "SOFTMAX"
 ACTIVATIONS = {
-    keras.activations.linear: 0,
-    keras.activations.relu: 1,
-    keras.activations.sigmoid: 2,
-    keras.activations.tanh: 3,
-    keras.activations.softplus: 4,
+    keras.activations.linear: "LINEAR",
+    keras.activations.relu: "RELU",
+    keras.activations.sigmoid: "SIGMOID",
+    keras.activations.tanh: "TANH",
+    keras.activations.softplus: "SOFTPLUS",
     keras.activations.softmax: SOFTMAX,
 }
 
@@ -33,9 +33,9 @@ class Product:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation, by its number."""
+    """An activation, by its name."""
 
-    function: int
+    function: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def _parts_of_layer(
     if not is_plain or any(weight.constraint is not None for weight in layer.weights):
         return None
     if is_plain_dense(layer):
-        if not layer.trainable or layer.activation not in ACTIVATIONS:
+        are_trained = all(id(weight) in place_of for weight in layer.weights)
+        if not are_trained or layer.activation not in ACTIVATIONS:
             return None
         bias = place_of[id(layer.bias)] if layer.use_bias else None
         return [Product(layer.units, place_of[id(layer.kernel)], bias), Activation(ACTIVATIONS[layer.activation])]

@@ -8,7 +8,7 @@ import keras
 
 from ._native_layers import ACTIVATIONS, SOFTMAX
 
-SPARSE_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARED_DEVIATION, ABSOLUTE_DEVIATION = range(5)
+SPARSE_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY = "SPARSE_CROSS_ENTROPY", "CATEGORICAL_CROSS_ENTROPY"
 _LINEAR, _SIGMOID = ACTIVATIONS[keras.activations.linear], ACTIVATIONS[keras.activations.sigmoid]
 
 # The configs of the losses that are known, but for their names and whether they take logits.
@@ -27,17 +27,17 @@ _CLASS_OF_FUNCTION = {
     keras.losses.mean_squared_error: keras.losses.MeanSquaredError,
     keras.losses.mean_absolute_error: keras.losses.MeanAbsoluteError,
 }
-_METRICS: dict[type, int] = {
-    keras.metrics.SparseCategoricalAccuracy: 0,
-    keras.metrics.CategoricalAccuracy: 1,
-    keras.metrics.MeanSquaredError: 3,
-    keras.metrics.MeanAbsoluteError: 4,
+_METRICS: dict[type, str] = {
+    keras.metrics.SparseCategoricalAccuracy: "SPARSE_ACCURACY",
+    keras.metrics.CategoricalAccuracy: "CATEGORICAL_ACCURACY",
+    keras.metrics.MeanSquaredError: "SQUARED_ERROR",
+    keras.metrics.MeanAbsoluteError: "ABSOLUTE_ERROR",
 }
-_BINARY_ACCURACY = {0.5: 2, 0.0: 5}  # by its threshold
+_BINARY_ACCURACY = {0.5: "BINARY_ACCURACY", 0.0: "SIGN_ACCURACY"}  # by its threshold
 
 
-def loss_of(loss: Any, activation: int, y_shape: tuple[int, ...], n_outputs: int) -> int | None:
-    """Find the number of one of Keras's losses behind an output's activation, or None.
+def loss_of(loss: Any, activation: str, y_shape: tuple[int, ...], n_outputs: int) -> str | None:
+    """Find the name of one of Keras's losses behind an output's activation, or None.
 
     ``y_shape`` is the shape of one row's targets.
     """
@@ -53,10 +53,10 @@ def loss_of(loss: Any, activation: int, y_shape: tuple[int, ...], n_outputs: int
     if y_shape != (n_outputs,) and not (y_shape == () and n_outputs == 1):
         return None
     if type(loss) is keras.losses.BinaryCrossentropy:
-        return BINARY_CROSS_ENTROPY if _is_behind(_SIGMOID, loss, activation) else None
+        return "BINARY_CROSS_ENTROPY" if _is_behind(_SIGMOID, loss, activation) else None
     if activation == SOFTMAX:
         return None
-    return SQUARED_DEVIATION if type(loss) is keras.losses.MeanSquaredError else ABSOLUTE_DEVIATION
+    return "SQUARED_DEVIATION" if type(loss) is keras.losses.MeanSquaredError else "ABSOLUTE_DEVIATION"
 
 
 def _is_plain(loss: Any) -> bool:
@@ -66,18 +66,18 @@ def _is_plain(loss: Any) -> bool:
     return config == _CONFIGS[type(loss)]
 
 
-def _is_behind(function: int, loss: Any, activation: int) -> bool:
+def _is_behind(function: str, loss: Any, activation: str) -> bool:
     return activation == (_LINEAR if loss.get_config()["from_logits"] else function)
 
 
-def metric_of(metric: keras.metrics.Metric, loss: int) -> int | None:
-    """Find the number of one of Keras's metrics beside a loss, or None."""
-    number = _METRICS.get(type(metric))
+def metric_of(metric: keras.metrics.Metric, loss: str) -> str | None:
+    """Find the name of one of Keras's metrics beside a loss, or None."""
+    name = _METRICS.get(type(metric))
     if type(metric) is keras.metrics.BinaryAccuracy:
-        number = _BINARY_ACCURACY.get(metric.get_config()["threshold"])
+        name = _BINARY_ACCURACY.get(metric.get_config()["threshold"])
     is_sparse = type(metric) is keras.metrics.SparseCategoricalAccuracy
     if is_sparse != (loss == SPARSE_CROSS_ENTROPY) or metric.dtype != "float32":
         return None
     if type(metric) is keras.metrics.CategoricalAccuracy and loss != CATEGORICAL_CROSS_ENTROPY:
         return None
-    return number
+    return name

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from skneural._compat import leaves_weights_out, optimizer_config
 
-_KINDS = {keras.optimizers.Adam: 0, keras.optimizers.AdamW: 0, keras.optimizers.SGD: 1, keras.optimizers.RMSprop: 2}
+_KINDS = {
+    keras.optimizers.Adam: "ADAM",
+    keras.optimizers.AdamW: "ADAM",
+    keras.optimizers.SGD: "SGD",
+    keras.optimizers.RMSprop: "RMSPROP",
+}
 # What an optimizer's config may hold that changes its steps beside what the native engine knows.
 _DIFFERENT = (
     "clipnorm",
@@ -30,12 +35,12 @@ N_STEPS_INDEX, LEARNING_RATE_INDEX, _OWN_INDEX = 0, 1, 2
 
 @dataclass(frozen=True)
 class OptimizerForm:
-    """An optimizer's kind and settings, and where what it holds for each weight stands among its values.
+    """An optimizer's kind, by name, and settings, and where what it holds for each weight stands among its values.
 
     ``settings`` are whether its momentum is Nesterov's, the decay of the first and of the second moments, and epsilon.
     """
 
-    kind: int
+    kind: str
     settings: tuple[int, float, float, float]
     first: slice | None
     second: slice | None

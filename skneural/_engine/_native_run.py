@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._epoch_programs import Inputs, PassShape
+from ._interrupts import InterruptedCallError
 from ._kept import LeastRecentlyUsed
 from ._native_form import NativeForm, native_form
-from ._native_losses import SPARSE_CROSS_ENTROPY
 from ._network import State
 from ._run_programs import MAX_RUN_PROGRAMS, RunShape
 from ._template import Template
@@ -47,7 +47,7 @@ class NativePass:
         metrics = [before + value for before, value in zip(inputs["metrics"], sums, strict=True)]
         return {
             "variables": call.variables(),
-            "optimizer": call.optimizer(int(inputs["last"]) if self._shape.is_training else 0),
+            "optimizer": call.optimizer(),
             "metrics": metrics,
             "results": call.results(np.array(metrics)),
         }
@@ -81,7 +81,7 @@ class NativeRun:
         places = {"training": _TRAINING} | ({"validation": _VALIDATION} if is_judged else {})
         outputs = {
             "variables": call.variables(),
-            "optimizer": call.optimizer(n_epochs * int(training["last"])),
+            "optimizer": call.optimizer(),
             "results": {name: call.results(call.sums[:, place].T) for name, place in places.items()},
         }
         return outputs | ({"weights": call.recorded()} if is_judged else {})
@@ -96,12 +96,12 @@ def native_run(template: Template, shape: RunShape) -> NativeRun:
 
 
 def _table(rows: Inputs, shape: PassShape, order: NDArray[np.int32] | None, y_dtype: type) -> tuple[Any, ...]:
-    """Give rows as the native engine takes them: X, whether it is float64, y, weights, order, counts."""
+    """Give rows as the native engine takes them: X, y, weights, order, and how many are in a batch."""
     n_rows = int(rows["n_rows"])
     if order is not None:
         order = np.ascontiguousarray(order[..., :n_rows])
-    X, y = rows["X"], rows["y"][:n_rows].astype(y_dtype, copy=False)
-    return X, X.dtype == np.float64, y, rows.get("sample_weight"), order, n_rows, shape.batch_size
+    X, y, weights = rows["X"][:n_rows], rows["y"][:n_rows].astype(y_dtype, copy=False), rows.get("sample_weight")
+    return X, y, None if weights is None else weights[:n_rows], order, shape.batch_size
 
 
 class _Call:
@@ -119,7 +119,9 @@ class _Call:
         self._second = self._moments(form.optimizer.second)
         self._recorded = np.empty((n_epochs, len(self._values)), np.float32) if is_recording else None
         self._n_epochs = n_epochs
-        self.y_dtype = np.int32 if form.loss == SPARSE_CROSS_ENTROPY else np.float32
+        self.y_dtype = np.int32 if form.takes_classes else np.float32
+        self._ask: Callable[[], object] | None = inputs.get("ask")
+        self._n_steps = np.array([self._given.optimizer[0]], np.int64)
         # For loss and metrics, the weighted sum and the sum of the weights, for each epoch and pass.
         self.sums = np.zeros((n_epochs, 2, 2 * len(form.names)))
 
@@ -136,24 +138,41 @@ class _Call:
         training: tuple[Any, ...] | None,
         validation: tuple[Any, ...] | None,
     ) -> None:
-        """Train, judge, or both after each other in each epoch."""
+        """Train, judge, or both after each other in each epoch.
+
+        Raises
+        ------
+        InterruptedCallError
+            With the state that a signal has left, after the batch in which it came.
+        """
         form, numbers = self._form, self._numbers
         rates = np.zeros(len(form.parts), np.float32)
         for part, number in form.drops:
             rates[part] = numbers[number]
-        penalties = np.zeros((int((form.parts[:, 0] == 0).sum()), 4), np.float32)
+        penalties = np.zeros((form.n_kernels, 4), np.float32)
         for entry, number in form.penalties:
             penalties[entry] = numbers[number]
         decay = 0.0 if form.weight_decay is None else float(numbers[form.weight_decay])
-        optimizer = (form.optimizer.kind, *form.optimizer.settings, decay, int(self._given.optimizer[0]))
-        X, *_, batch_size = training or validation or ()
+        *_, batch_size = training or validation or ()
         with threads_for(form.n_products * batch_size) as n_threads:
-            _native.run(
-                *(X.shape[1], form.n_outputs, len(form.parts), form.parts, rates, penalties, form.loss),
-                *(len(form.metrics), form.metrics, optimizer, self._values, self._first, self._second),
-                *(self._n_epochs, learning_rates, dropout_keys, training, validation),
-                *(self.sums, self._recorded, n_threads, IS_PORTABLE),
-            )
+            try:
+                _native.run(
+                    *(form.parts, rates, penalties, form.loss, form.metrics),
+                    (form.optimizer_kind, *form.optimizer.settings, decay),
+                    *(self._values, self._first, self._second),
+                    *(np.asarray(learning_rates, np.float32), np.ascontiguousarray(dropout_keys)),
+                    training,
+                    validation,
+                    *(self.sums, self._recorded, self._n_steps),
+                    n_threads,
+                    IS_PORTABLE,
+                    self._ask,
+                )
+            except KeyboardInterrupt as error:
+                has_trained = bool(self._n_steps[0] != self._given.optimizer[0])
+                raise InterruptedCallError(
+                    State(self.variables(), self.optimizer()), has_trained=has_trained
+                ) from error
 
     def variables(self) -> list[NDArray[Any]]:
         """Give the values of all variables after the call."""
@@ -171,10 +190,10 @@ class _Call:
         epochs = [self._with_weights(values) for values in self._recorded]
         return [np.stack(values) for values in zip(*epochs, strict=True)]
 
-    def optimizer(self, n_steps: int) -> list[NDArray[Any]]:
-        """Give the optimizer's values after so many steps."""
+    def optimizer(self) -> list[NDArray[Any]]:
+        """Give the optimizer's values after the call."""
         values = list(self._given.optimizer)
-        values[0] = values[0] + values[0].dtype.type(n_steps)
+        values[0] = self._n_steps[0].astype(values[0].dtype)
         form = self._form.optimizer
         for place, flat in ((form.first, self._first), (form.second, self._second)):
             if place is not None and flat is not None:

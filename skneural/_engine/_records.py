@@ -67,6 +67,7 @@ class Settings:
     true answer of the latter stops training.
     ``learning_rate_factors`` has one factor per epoch, which the optimizer's learning rate is multiplied with in that
     epoch only.
+    ``keeps_interrupted`` tells, after Ctrl-C, whether the run keeps what it has; else the interrupt goes on.
     ``keras_fit_arguments`` are those of ``keras.Model.fit`` that have no field here; any of them sends the run through
     Keras's own ``fit``.
     """
@@ -83,6 +84,7 @@ class Settings:
     on_epoch_begin: Callable[[int], None] | None = None
     on_epoch_end: Callable[[int, Mapping[str, float]], bool] | None = None
     verbose: int = 0
+    keeps_interrupted: Callable[[], bool] = lambda: True
     keras_fit_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def learning_rate_in(self, epoch: int, rate: Any) -> Any:

@@ -51,10 +51,12 @@ _programs: LeastRecentlyUsed[Program] = LeastRecentlyUsed(MAX_RUN_PROGRAMS)
 def run_program(template: Template, shape: RunShape) -> Program:
     """Give the kept program, traced if there is none.
 
-    It takes the state (``variables``, ``optimizer``), ``metrics`` as each pass begins with them, ``numbers``, how many
-    epochs to run (``n_epochs``), and for each of them the ``dropout_keys`` and the ``learning_rates``; further for each
-    pass, under its name, the rows and the ``order`` that each epoch visits them in. It gives the new state and, with a
-    first axis of epochs, the ``results`` of each pass and, where there is validation, the ``weights`` after each epoch.
+    It takes the state (``variables``, ``optimizer``), ``metrics`` as each pass begins with them, but ``carried`` those
+    of a pass over training rows that an earlier call has begun, ``numbers``, how many epochs to run (``n_epochs``), and
+    for each of them the ``dropout_keys`` and the ``learning_rates``; further for each pass, under its name, the rows
+    and the ``order`` that each epoch visits them in. It gives the new state, ``metrics`` of the last pass over training
+    rows and, with a first axis of epochs, the ``results`` of each pass and, where there is validation, the ``weights``
+    after each epoch.
     """
     return _programs.get(
         (template, shape),
@@ -69,6 +71,7 @@ def run_program(template: Template, shape: RunShape) -> Program:
 def _specs(template: Template, shape: RunShape) -> Inputs:
     specs = {
         **state_specs(template),
+        "carried": state_specs(template)["metrics"],
         "n_epochs": tf.TensorSpec((), tf.int32),
         "dropout_keys": tf.TensorSpec((shape.n_epochs, 2), tf.uint32),
         "learning_rates": tf.TensorSpec((shape.n_epochs,), tf.float32),
@@ -79,7 +82,7 @@ def _specs(template: Template, shape: RunShape) -> Inputs:
 
 
 def _run(template: Template, shape: RunShape, inputs: Inputs) -> dict[str, Any]:
-    def epoch(index: tf.Tensor, variables: Any, optimizer: Any, records: Any) -> tuple[Any, ...]:
+    def epoch(index: tf.Tensor, variables: Any, optimizer: Any, metrics: Any, records: Any) -> tuple[Any, ...]:
         optimizer = list(optimizer)
         if template.learning_rate_index is not None:
             rate = optimizer[template.learning_rate_index]
@@ -89,20 +92,24 @@ def _run(template: Template, shape: RunShape, inputs: Inputs) -> dict[str, Any]:
         for name, one in shape.passes.items():
             rows = inputs[name]
             if name == "training":
-                rows = {**rows, "order": rows["order"][index]}
+                rows = {**rows, "order": rows["order"][index], "metrics": inputs["carried"]}
             key = inputs["dropout_keys"][index]
-            outputs = one_pass(template, one, {**rows, **state, "numbers": inputs["numbers"], "dropout_key": key})
+            outputs = one_pass(template, one, {**state, **rows, "numbers": inputs["numbers"], "dropout_key": key})
             new["results"][name] = outputs["results"]
             if name == "training":
                 state |= {"variables": outputs["variables"], "optimizer": outputs["optimizer"]}
+                metrics = outputs["metrics"]
         if shape.validation is not None:
             new["weights"] = state["variables"]
         records = tf.nest.map_structure(lambda record, value: _put(record, index, value), records, new)
-        return index + 1, state["variables"], state["optimizer"], records
+        return index + 1, state["variables"], state["optimizer"], metrics, records
 
-    start = (tf.constant(0), inputs["variables"], inputs["optimizer"], _empty_records(template, shape, inputs))
-    _, variables, optimizer, records = tf.while_loop(lambda index, *_: index < inputs["n_epochs"], epoch, start)
-    return {"variables": variables, "optimizer": optimizer, **records}
+    records = _empty_records(template, shape, inputs)
+    start = (tf.constant(0), inputs["variables"], inputs["optimizer"], inputs["carried"], records)
+    _, variables, optimizer, metrics, records = tf.while_loop(
+        lambda index, *_: index < inputs["n_epochs"], epoch, start
+    )
+    return {"variables": variables, "optimizer": optimizer, "metrics": metrics, **records}
 
 
 def _empty_records(template: Template, shape: RunShape, inputs: Inputs) -> dict[str, Any]:

@@ -185,32 +185,6 @@ def test_without_the_extension_programs_train(monkeypatch):
     assert fit(network, rows(), None, Settings(epochs=1, batch_size=64, seed=0)).way == "compiled"
 
 
-def test_arrays_that_are_too_small_are_refused(monkeypatch):
-    given = []
-    monkeypatch.setattr(_native_run, "_native", type("Spy", (), {"run": staticmethod(lambda *all: given.append(all))}))
-    trained()
-    arguments = list(given[0])
-    real = _native_form._native.run
-    for place in (3, 4, 8, 10, 11, 14, 15):
-        wrong = [*arguments[:place], np.empty(1, np.uint8), *arguments[place + 1 :]]
-        with pytest.raises(ValueError, match=r"^An array of at least \d+ bytes is needed\. Got 1 bytes instead\.$"):
-            real(*wrong)
-    X, is_double, y, weights, order, n_rows, batch_size = arguments[16]
-    for table in (
-        (X, is_double, y + N_CLASSES, weights, order, n_rows, batch_size),
-        (X, is_double, y - N_CLASSES, weights, order, n_rows, batch_size),
-        (X, is_double, y, weights, order + 1, n_rows, batch_size),
-        (X, is_double, y, weights, order - 1, n_rows, batch_size),
-        (X, is_double, y, weights, order, n_rows, 0),
-    ):
-        with pytest.raises(
-            ValueError, match=r"^A batch has no rows, or a row or class is not among those there are\.$"
-        ):
-            real(*arguments[:16], table, *arguments[17:])
-    with pytest.raises(ValueError, match="bytes"):
-        real(*arguments[:16], (X[:5], is_double, y, weights, order, n_rows, batch_size), *arguments[17:])
-
-
 def test_large_runs_share_the_cores(monkeypatch):
     monkeypatch.setattr(_threads, "_n_cores", lambda: 4)
     large = 2**24

@@ -16,7 +16,7 @@ from sklearn.datasets import load_iris
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
-from skneural._engine import EarlyStopping, Network, Settings, _alone, _run_programs, fit
+from skneural._engine import EarlyStopping, Network, Settings, _pace, _run_programs, fit
 from skneural._engine._feeding import Rows
 from skneural._engine._kept import LeastRecentlyUsed
 from skneural._engine._program import Program, traces
@@ -124,7 +124,7 @@ def test_how_many_epochs_a_call_takes_changes_nothing(three_blobs, monkeypatch, 
         settings = Settings(epochs=25, batch_size=16, seed=5, early_stopping=rule, **hooks)
         return network, fit(network, three_blobs, three_blobs if is_judged else None, settings)
 
-    monkeypatch.setattr(_alone, "_SECONDS_PER_CALL", seconds)
+    monkeypatch.setattr(_pace, "_SECONDS_PER_CALL", seconds)
     network, result = trained()
     watched, expected = trained(on_epoch_end=lambda epoch, logs: False)
     assert result.n_epochs == expected.n_epochs

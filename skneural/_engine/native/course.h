@@ -12,7 +12,7 @@ enum { IN_CACHE = 4096 };   /* floats that stay in the cache while they are used
 enum { BLOCK = 24 };      /* rows that go through all layers at once: few enough to stay in the cache */
 enum { STRIP = 48 };      /* rows of a kernel whose gradients are computed, and used, at once: 8 tiles, 3 widths */
 
-/* The numbers stand in _native_form.py too. */
+/* Python has these numbers from the module. */
 enum { PRODUCT, ACTIVATION, DROPOUT };
 enum { LINEAR, RELU, SIGMOID, TANH, SOFTPLUS, SOFTMAX };
 enum { SPARSE_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARED_DEVIATION, ABSOLUTE_DEVIATION };
@@ -62,6 +62,8 @@ typedef struct {
     int64_t n_steps;
 } Optimizer;
 
+typedef struct Watch Watch;
+
 typedef struct {
     atomic_int arrived, round;
     int n;
@@ -85,7 +87,12 @@ typedef struct {
     float *row_losses, *row_metrics, *penalties, *scratch;
     size_t n_threads;
     Barrier barrier;
+    Watch *watch;
+    int is_stopped; /* set by the first thread before all meet, and read by all behind that */
 } Course;
+
+/* Whether a run must end with the present batch; asked by the thread that has called. */
+int must_stop(Watch *watch);
 
 /* Take part as one of the course's threads. */
 typedef void RunThread(Course *, size_t thread);

@@ -7,8 +7,11 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "course.h"
+
+#include "checks.h"
 
 /* Memory of zeros, all freed at once. Arrays begin at cache lines. */
 typedef struct {
@@ -182,6 +185,39 @@ static RunThread *best_run(void) {
     return run_thread_portable;
 }
 
+/* --- looking up ------------------------------------------------------------------------------------------------- */
+
+/* What a run needs to ask Python, now and then, whether it may go on. */
+struct Watch {
+    PyObject *ask;          /* raises an error to end the run, or None */
+    PyThreadState *thread; /* that has called, and holds no lock in a run */
+    double asked_at;
+};
+
+enum { LOOKS_A_SECOND = 20 };
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Whether a signal, or who has called, ends the run. The error stays in the thread until the run is over. */
+int must_stop(Watch *watch) {
+    double time = now();
+    if (time - watch->asked_at < 1.0 / LOOKS_A_SECOND) return 0;
+    PyEval_RestoreThread(watch->thread);
+    int must = PyErr_CheckSignals() != 0;
+    if (!must && watch->ask != Py_None) {
+        PyObject *answer = PyObject_CallNoArgs(watch->ask);
+        must = answer == NULL;
+        Py_XDECREF(answer);
+    }
+    watch->thread = PyEval_SaveThread();
+    watch->asked_at = now();
+    return must;
+}
+
 /* --- arguments ------------------------------------------------------------------------------------------------ */
 
 enum { MOST_BUFFERS = 24 };
@@ -192,30 +228,51 @@ typedef struct {
     int has_failed;
 } Buffers;
 
-/* Give an array's memory of at least so many bytes; NULL for None, and after a failure. */
-static void *memory_of(Buffers *buffers, PyObject *array, size_t n_bytes, int flags) {
-    if (array == Py_None || buffers->has_failed) return NULL;
+static void fail(Buffers *buffers, const char *reason) {
+    if (!buffers->has_failed) PyErr_Format(PyExc_ValueError, "The native engine cannot run this: %s.", reason);
+    buffers->has_failed = 1;
+}
+
+/* Give an array's memory and how many entries of the given kind it has: 'f', 'd', 'i' (int32), 'I' or 'q' (int64). */
+static void *entries_of(Buffers *buffers, PyObject *array, const char *name, char kind, size_t *n, int flags) {
+    *n = 0;
+    if (buffers->has_failed) return NULL;
     Py_buffer *view = &buffers->views[buffers->n];
-    if (PyObject_GetBuffer(array, view, flags)) {
+    if (PyObject_GetBuffer(array, view, flags | PyBUF_FORMAT)) {
         buffers->has_failed = 1;
         return NULL;
     }
     buffers->n++;
-    if ((size_t)view->len < n_bytes) {
-        PyErr_Format(PyExc_ValueError, "An array of at least %zu bytes is needed. Got %zd bytes instead.", n_bytes,
-                     view->len);
+    char given = view->format ? view->format[0] : 'B';
+    if (given == 'l' && view->itemsize == 4) given = 'i';
+    if (given == 'L' && view->itemsize == 4) given = 'I';
+    if (given == 'l' && view->itemsize == 8) given = 'q';
+    if (given != kind || view->format[1]) {
+        PyErr_Format(PyExc_ValueError, "The array '%s' must have the kind '%c'. Got '%s' instead.", name, kind,
+                     view->format ? view->format : "bytes");
         buffers->has_failed = 1;
         return NULL;
     }
+    *n = (size_t)(view->len / view->itemsize);
     return view->buf;
 }
 
-static const void *input_of(Buffers *buffers, PyObject *array, size_t n_bytes) {
-    return memory_of(buffers, array, n_bytes, PyBUF_SIMPLE);
+static void check_length(Buffers *buffers, const char *name, size_t n, size_t expected) {
+    if (buffers->has_failed || n == expected) return;
+    PyErr_Format(PyExc_ValueError, "The array '%s' must have %zu entries. Got %zu instead.", name, expected, n);
+    buffers->has_failed = 1;
 }
 
-static void *output_of(Buffers *buffers, PyObject *array, size_t n_bytes) {
-    return memory_of(buffers, array, n_bytes, PyBUF_WRITABLE);
+/* Memory of exactly so many entries; NULL for None where an array is optional. */
+static void *array_of(Buffers *buffers, PyObject *array, const char *name, char kind, size_t expected, int flags) {
+    size_t n;
+    void *memory = entries_of(buffers, array, name, kind, &n, flags);
+    check_length(buffers, name, n, expected);
+    return buffers->has_failed ? NULL : memory;
+}
+
+static void *optional(Buffers *buffers, PyObject *array, const char *name, char kind, size_t expected, int flags) {
+    return array == Py_None ? NULL : array_of(buffers, array, name, kind, expected, flags);
 }
 
 static int all_below(const int32_t *values, size_t n, size_t limit) {
@@ -224,96 +281,148 @@ static int all_below(const int32_t *values, size_t n, size_t limit) {
     return n == 0 || largest < limit;
 }
 
-static void read_table(Buffers *buffers, PyObject *given, const Course *course, size_t n_orders, Table *table) {
+/* A table is (X, y, weights or None, order or None, batch size); how many rows and columns it has its arrays tell. */
+static void read_table(Buffers *buffers, PyObject *given, Course *course, size_t n_orders, Table *table) {
     PyObject *X, *y, *weights, *order;
-    Py_ssize_t n_rows, batch_size;
+    Py_ssize_t batch_size;
     *table = (Table){.batch_size = 1};
     if (given == Py_None || buffers->has_failed) return;
-    if (!PyArg_ParseTuple(given, "OpOOOnn", &X, &table->is_double, &y, &weights, &order, &n_rows, &batch_size)) {
+    if (!PyTuple_Check(given)) {
+        fail(buffers, "rows must be a tuple or None");
+        return;
+    }
+    if (!PyArg_ParseTuple(given, "OOOOn", &X, &y, &weights, &order, &batch_size)) {
         buffers->has_failed = 1;
         return;
     }
-    size_t n = (size_t)n_rows, n_targets = course->loss == SPARSE_CROSS_ENTROPY ? 1 : course->n_outputs;
-    table->X = input_of(buffers, X, n * course->n_inputs * (table->is_double ? sizeof(double) : sizeof(float)));
-    table->y = input_of(buffers, y, n * n_targets * sizeof(float));
-    table->weights = input_of(buffers, weights, n * sizeof(float));
-    table->order = input_of(buffers, order, n_orders * n * sizeof(int32_t));
+    int is_sparse = course->loss == SPARSE_CROSS_ENTROPY;
+    size_t n_targets = is_sparse ? 1 : course->n_outputs, n_y, n_X;
+    table->y = entries_of(buffers, y, "y", is_sparse ? 'i' : 'f', &n_y, PyBUF_SIMPLE);
+    if (buffers->has_failed) return;
+    size_t n = n_y / n_targets;
+    if (n_y % n_targets || n > INT32_MAX) fail(buffers, "y does not have a target for each output of each row");
+    if (batch_size < 1) fail(buffers, "a batch must have at least one row");
+    if (!buffers->has_failed) {
+        Py_buffer *view = &buffers->views[buffers->n];
+        if (PyObject_GetBuffer(X, view, PyBUF_FORMAT)) {
+            buffers->has_failed = 1;
+            return;
+        }
+        buffers->n++;
+        table->is_double = view->format && view->format[0] == 'd';
+        if (!view->format || (view->format[0] != 'f' && view->format[0] != 'd') || view->format[1])
+            fail(buffers, "X must be an array of float32 or float64");
+        n_X = (size_t)(view->len / view->itemsize);
+        table->X = view->buf;
+        if (n == 0 || n_X % n || n_X / n < 1) fail(buffers, "X does not have as many rows as y");
+        else if (course->n_inputs && course->n_inputs != n_X / n) fail(buffers, "rows have another number of columns");
+        else course->n_inputs = n_X / n;
+    }
+    table->weights = optional(buffers, weights, "sample_weight", 'f', n, PyBUF_SIMPLE);
+    table->order = optional(buffers, order, "order", 'i', n_orders * n, PyBUF_SIMPLE);
     table->n_rows = n;
     table->batch_size = (size_t)batch_size;
     if (buffers->has_failed) return;
-    if (batch_size < 1 || (table->order && !all_below(table->order, n_orders * n, n)) ||
-        (course->loss == SPARSE_CROSS_ENTROPY && !all_below(table->y, n, course->n_outputs))) {
-        PyErr_SetString(PyExc_ValueError, "A batch has no rows, or a row or class is not among those there are.");
-        buffers->has_failed = 1;
-    }
+    if (table->order && !all_below(table->order, n_orders * n, n)) fail(buffers, "a row is not among those there are");
+    if (is_sparse && !all_below(table->y, n, course->n_outputs)) fail(buffers, "a class is not among those there are");
 }
 
 static size_t largest_batch(const Table *table) {
     return table->batch_size < table->n_rows ? table->batch_size : table->n_rows;
 }
 
-static PyObject *run(PyObject *module, PyObject *arguments) {
+/* Everything that a run reads or writes; which arrays there are is in the order of the arguments. */
+typedef struct {
     PyObject *parts, *part_rates, *penalties, *metrics, *values, *first, *second, *rates, *keys, *training, *validation,
-        *results, *recorded;
-    Py_ssize_t n_inputs, n_outputs, n_parts, n_metrics, n_epochs, n_threads;
-    long long n_steps;
+        *results, *recorded, *n_steps;
+} Given;
+
+/* The one place that looks at what Python gives, before anything of it is used. */
+static Layout read_arguments(Buffers *buffers, const Given *given, Course *course) {
+    Layout layout = {0};
+    size_t n, n_rates;
+    layout.parts = entries_of(buffers, given->parts, "parts", 'i', &n, PyBUF_SIMPLE);
+    layout.n_parts = n / 3;
+    if (n % 3) fail(buffers, "each part has three numbers");
+    layout.part_rates = array_of(buffers, given->part_rates, "rates of parts", 'f', layout.n_parts, PyBUF_SIMPLE);
+    course->metrics = entries_of(buffers, given->metrics, "metrics", 'i', &n, PyBUF_SIMPLE);
+    course->n_metrics = n / 2;
+    if (n % 2) fail(buffers, "each metric has two numbers");
+    course->rates = entries_of(buffers, given->rates, "learning rates", 'f', &n_rates, PyBUF_SIMPLE);
+    course->n_epochs = n_rates;
+    if (buffers->has_failed) return layout;
+    const char *reason = why_not_parts(layout.parts, layout.n_parts, layout.part_rates);
+    if (!reason)
+        reason = why_not_loss(course->loss, layout.parts[3 * (layout.n_parts - 1) + 1], course->metrics, course->n_metrics);
+    if (!reason)
+        reason = why_not_optimizer(&course->optimizer, given->first != Py_None, given->second != Py_None);
+    if (reason) {
+        fail(buffers, reason);
+        return layout;
+    }
+    course->n_outputs = count_outputs(layout.parts, layout.n_parts);
+    size_t n_products = count_products(layout.parts, layout.n_parts), n_sums = 2 + 2 * course->n_metrics;
+    layout.penalties = array_of(buffers, given->penalties, "penalties", 'f', 4 * n_products, PyBUF_SIMPLE);
+    course->keys = array_of(buffers, given->keys, "dropout keys", 'I', 2 * course->n_epochs, PyBUF_SIMPLE);
+    course->results = array_of(buffers, given->results, "results", 'd', course->n_epochs * 2 * n_sums, PyBUF_WRITABLE);
+    read_table(buffers, given->training, course, course->n_epochs, &course->training);
+    read_table(buffers, given->validation, course, 1, &course->validation);
+    if (!course->n_inputs) fail(buffers, "there must be rows to learn from or to be judged on");
+    course->n_rows_at_most = largest_batch(&course->training);
+    if (course->n_rows_at_most < largest_batch(&course->validation))
+        course->n_rows_at_most = largest_batch(&course->validation);
+    return layout;
+}
+
+static PyObject *run(PyObject *module, PyObject *arguments) {
+    Given given;
+    PyObject *ask;
+    Py_ssize_t n_threads;
     double beta_1, beta_2;
     int is_portable;
     Course course = {0};
     Optimizer *optimizer = &course.optimizer;
-    if (!PyArg_ParseTuple(arguments, "nnnOOOinO(iiddffL)OOOnOOOOOOnp", &n_inputs, &n_outputs, &n_parts, &parts,
-                          &part_rates, &penalties, &course.loss, &n_metrics, &metrics, &optimizer->kind,
-                          &optimizer->is_nesterov, &beta_1, &beta_2, &optimizer->epsilon,
-                          &optimizer->weight_decay, &n_steps, &values, &first, &second, &n_epochs, &rates, &keys,
-                          &training, &validation, &results, &recorded, &n_threads, &is_portable))
+    if (!PyArg_ParseTuple(arguments, "OOOiO(iiddff)OOOOOOOOOOnpO", &given.parts, &given.part_rates, &given.penalties,
+                          &course.loss, &given.metrics, &optimizer->kind, &optimizer->is_nesterov, &beta_1, &beta_2,
+                          &optimizer->epsilon, &optimizer->weight_decay, &given.values, &given.first, &given.second,
+                          &given.rates, &given.keys, &given.training, &given.validation, &given.results,
+                          &given.recorded, &given.n_steps, &n_threads, &is_portable, &ask))
         return NULL;
-    optimizer->n_steps = n_steps;
     optimizer->beta_1 = (float)beta_1;
     optimizer->beta_2 = (float)beta_2;
     optimizer->rest_1 = (float)(1 - beta_1);
     optimizer->rest_2 = (float)(1 - beta_2);
-    course.n_inputs = (size_t)n_inputs;
-    course.n_outputs = (size_t)n_outputs;
-    course.n_metrics = (size_t)n_metrics;
-    course.n_epochs = (size_t)n_epochs;
-    course.n_threads = n_threads < 1 ? 1 : (size_t)n_threads;
+    course.n_threads = n_threads < 1 ? 1 : n_threads > MOST_THREADS ? MOST_THREADS : (size_t)n_threads;
 
     Buffers buffers = {.n = 0};
     Arena arena = {0};
     Worker *workers = NULL;
     PyObject *answer = NULL;
-    Layout layout = {.n_parts = (size_t)n_parts};
-    layout.parts = input_of(&buffers, parts, layout.n_parts * 3 * sizeof(int32_t));
-    layout.part_rates = input_of(&buffers, part_rates, layout.n_parts * sizeof(float));
-    layout.penalties = input_of(&buffers, penalties, 0);
-    course.metrics = input_of(&buffers, metrics, course.n_metrics * 2 * sizeof(int32_t));
-    course.rates = input_of(&buffers, rates, course.n_epochs * sizeof(float));
-    course.keys = input_of(&buffers, keys, course.n_epochs * 2 * sizeof(uint32_t));
-    course.results = output_of(&buffers, results, course.n_epochs * 2 * (2 + 2 * course.n_metrics) * sizeof(double));
-    read_table(&buffers, training, &course, course.n_epochs, &course.training);
-    read_table(&buffers, validation, &course, 1, &course.validation);
+    Layout layout = read_arguments(&buffers, &given, &course);
     if (buffers.has_failed) goto end;
-    course.n_rows_at_most = largest_batch(&course.training);
-    if (course.n_rows_at_most < largest_batch(&course.validation))
-        course.n_rows_at_most = largest_batch(&course.validation);
-
     lay_out(&course, layout, &arena);
-    size_t n_bytes = course.n_values * sizeof(float);
-    float *given_values = output_of(&buffers, values, n_bytes);
-    float *given_first = output_of(&buffers, first, n_bytes);
-    float *given_second = output_of(&buffers, second, n_bytes);
-    course.recorded = output_of(&buffers, recorded, course.n_epochs * n_bytes);
+    size_t n = course.n_values;
+    float *given_values = array_of(&buffers, given.values, "weights", 'f', n, PyBUF_WRITABLE);
+    float *given_first = optional(&buffers, given.first, "first moments", 'f', n, PyBUF_WRITABLE);
+    float *given_second = optional(&buffers, given.second, "second moments", 'f', n, PyBUF_WRITABLE);
+    course.recorded = optional(&buffers, given.recorded, "recorded weights", 'f', course.n_epochs * n, PyBUF_WRITABLE);
+    int64_t *n_steps = array_of(&buffers, given.n_steps, "number of steps", 'q', 1, PyBUF_WRITABLE);
     if (buffers.has_failed) goto end;
+    optimizer->n_steps = *n_steps;
     workers = malloc(course.n_threads * sizeof(Worker));
     char *memory = calloc(1, arena.n_used + LINE);
     if (!workers || !memory) {
-        PyErr_NoMemory();
+        PyErr_Format(PyExc_MemoryError,
+                     "The native engine needs %zu MB for a batch of %zu rows. A smaller batch_size needs less.",
+                     arena.n_used >> 20, course.n_rows_at_most);
         free(memory);
         goto end;
     }
     arena = (Arena){memory + (LINE - (size_t)memory % LINE), 0};
     lay_out(&course, layout, &arena);
-    Py_BEGIN_ALLOW_THREADS;
+    Watch watch = {.ask = ask, .asked_at = now()};
+    course.watch = &watch;
+    watch.thread = PyEval_SaveThread();
     pack_values(&course, given_values, course.packed);
     if (given_first) pack_values(&course, given_first, optimizer->first);
     else optimizer->first = NULL;
@@ -324,10 +433,13 @@ static PyObject *run(PyObject *module, PyObject *arguments) {
     unpack_values(&course, course.packed, given_values);
     if (given_first) unpack_values(&course, optimizer->first, given_first);
     if (given_second) unpack_values(&course, optimizer->second, given_second);
-    Py_END_ALLOW_THREADS;
+    *n_steps = optimizer->n_steps;
+    PyEval_RestoreThread(watch.thread);
     free(memory);
-    answer = Py_None;
-    Py_INCREF(answer);
+    if (!course.is_stopped) {
+        answer = Py_None;
+        Py_INCREF(answer);
+    }
 end:
     free(workers);
     for (size_t i = 0; i < buffers.n; i++) PyBuffer_Release(&buffers.views[i]);
@@ -344,4 +456,25 @@ static struct PyModuleDef definition = {
     NULL, NULL, NULL, NULL,
 };
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&definition); }
+#define NUMBER(NAME) {#NAME, NAME}
+
+/* The numbers of kinds, for Python, which has them from here only. */
+static const struct {
+    const char *name;
+    long number;
+} numbers[] = {
+    NUMBER(PRODUCT), NUMBER(ACTIVATION), NUMBER(DROPOUT),
+    NUMBER(LINEAR), NUMBER(RELU), NUMBER(SIGMOID), NUMBER(TANH), NUMBER(SOFTPLUS), NUMBER(SOFTMAX),
+    NUMBER(SPARSE_CROSS_ENTROPY), NUMBER(CATEGORICAL_CROSS_ENTROPY), NUMBER(BINARY_CROSS_ENTROPY),
+    NUMBER(SQUARED_DEVIATION), NUMBER(ABSOLUTE_DEVIATION),
+    NUMBER(SPARSE_ACCURACY), NUMBER(CATEGORICAL_ACCURACY), NUMBER(BINARY_ACCURACY), NUMBER(SQUARED_ERROR),
+    NUMBER(ABSOLUTE_ERROR), NUMBER(SIGN_ACCURACY),
+    NUMBER(ADAM), NUMBER(SGD), NUMBER(RMSPROP),
+};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    PyObject *module = PyModule_Create(&definition);
+    for (size_t i = 0; module && i < sizeof(numbers) / sizeof(*numbers); i++)
+        if (PyModule_AddIntConstant(module, numbers[i].name, numbers[i].number)) Py_CLEAR(module);
+    return module;
+}

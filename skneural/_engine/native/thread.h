@@ -75,6 +75,7 @@ static void train_on_batch(Course *course, size_t thread, size_t epoch, size_t b
     meet(&course->barrier);
     if (thread == 0) add_up(course, table, order, start, n_batch, sums);
     learn(course, thread, n_batch, scratch);
+    if (thread == 0) course->is_stopped = must_stop(course->watch);
     meet(&course->barrier);
     if (thread == 0)
         for (size_t strip = 0; strip < course->n_strips; strip++) sums[0] += n_batch * course->penalties[strip];
@@ -114,8 +115,10 @@ static void validate(Course *course, size_t thread, double *sums, Scratch scratc
         if (thread == 0) {
             add_up(course, table, order, start, n_batch, sums);
             sums[0] += n_batch * penalty;
+            course->is_stopped = must_stop(course->watch);
         }
         meet(&course->barrier);
+        if (course->is_stopped) return;
     }
 }
 
@@ -126,9 +129,12 @@ void RUN_THREAD(Course *course, size_t thread) {
     size_t n_sums = 2 + 2 * course->n_metrics;
     for (size_t epoch = 0; epoch < course->n_epochs; epoch++) {
         double *sums = course->results + epoch * 2 * n_sums;
-        for (size_t batch = 0; batch * course->training.batch_size < course->training.n_rows; batch++)
+        for (size_t batch = 0; batch * course->training.batch_size < course->training.n_rows; batch++) {
             train_on_batch(course, thread, epoch, batch, sums, scratch);
+            if (course->is_stopped) return;
+        }
         validate(course, thread, sums + n_sums, scratch);
+        if (course->is_stopped) return;
         if (thread == 0 && course->recorded)
             unpack_values(course, course->packed, course->recorded + epoch * course->n_values);
     }
