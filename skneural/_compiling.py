@@ -16,6 +16,7 @@ import keras
 from ._compat import optimizer_config
 from ._engine import copy_of_part, fingerprint, unwrapped, wrapped
 from ._foreign_names import value_hint
+from ._plain_numbers import plain_arguments
 from ._plain_values import check_argument_kinds
 from ._seeds import seeded_global_generators
 
@@ -61,6 +62,7 @@ def resolve_optimizer(owner: str, optimizer: Any, arguments: Mapping[str, Any]) 
     ``optimizer`` is a name, a class or an instance, whose own configuration ``arguments`` may change.
     """
     _check_learning_rate(owner, arguments.get("learning_rate", 1e-3))
+    arguments = plain_arguments(arguments)
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return type(optimizer), optimizer_config(optimizer) | dict(arguments)
     if inspect.isclass(optimizer) and issubclass(optimizer, keras.optimizers.Optimizer):
@@ -258,7 +260,7 @@ def _check_arguments(owner: str, parameter: str, target: type, arguments: Mappin
 def _made(owner: str, parameter: str, target: type, arguments: Mapping[str, Any]) -> Any:
     """Call a class with routed arguments, whose values only Keras can judge."""
     try:
-        return target(**arguments)
+        return target(**plain_arguments(arguments))
     except (TypeError, ValueError) as error:
         given = _routed(parameter, arguments) or "none given"
         raise ValueError(

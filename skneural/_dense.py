@@ -92,7 +92,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     validation_fraction : float, default=0.1
         Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with
         ``X_val``.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or np.inf, default=10
         Epochs without improvement before ``early_stopping`` stops.
     tol : float, default=1e-4
         The least improvement of the validation loss that counts, in nats.
@@ -184,7 +184,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         class_weight: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
@@ -263,7 +263,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         keep the weights of the best epoch.
     validation_fraction : float, default=0.1
         Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or np.inf, default=10
         Epochs without improvement before ``early_stopping`` stops.
     tol : float, default=1e-4
         The least improvement of the validation loss that counts, in units of the loss of scaled targets.
@@ -348,7 +348,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         shuffle: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -30,11 +32,13 @@ from ._compiling import (
 from ._foreign_names import foreign_value
 from ._neural import NeuralEstimator, Schedule
 from ._parameters import is_routed
+from ._plain_numbers import plain
 from ._recipe import Recipe
 from ._schedules import SCHEDULES, learning_rate_factors
-from ._scikit_compat import Interval, StrOptions
+from ._scikit_compat import Interval, Options, StrOptions, validate_parameter_constraints
 from ._seeds import seeded_global_generators
 from ._targets import ClassTargets, RegressionTargets, scaling_for
+from ._validation import unpacked
 from ._wrapper import KerasClassifier, KerasRegressor
 
 SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
@@ -52,7 +56,7 @@ SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
     "shuffle": ["boolean"],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
     "tol": [Interval(Real, 0, None, closed="left")],
     "warm_start": ["boolean"],
     "random_state": ["random_state"],
@@ -157,7 +161,8 @@ class FamilyEstimator(NeuralEstimator):
             raise ValueError(
                 f"The 'learning_rate' parameter of {type(self).__name__} is unknown: {self.learning_rate!r}. {hint}"
             )
-        self._validate_params()
+        parameters = {name: plain(value) for name, value in self.get_params(deep=False).items()}
+        validate_parameter_constraints(self._parameter_constraints, parameters, caller_name=type(self).__name__)
         super()._check_parameters()
         self._check_routed()
         owner = type(self).__name__
@@ -212,6 +217,7 @@ class FamilyEstimator(NeuralEstimator):
         return listed
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+        X = unpacked(X)
         self._check_rows(X, is_first=reset)
         return super()._validate_rows(X, reset=reset)
 
@@ -219,7 +225,7 @@ class FamilyEstimator(NeuralEstimator):
         """Raise for rows of more than one dimension that differ in shape, from each other or from those of fit."""
         owner = type(self).__name__
         _check_one_shape(owner, X)
-        shape = np.shape(X) if isinstance(X, list | tuple) else getattr(X, "shape", ())
+        shape = getattr(np.array(X, dtype=object) if isinstance(X, list | tuple) else X, "shape", ())
         if shape and not is_first and max(len(shape), len(self.X_shape_)) > 2 and shape[1:] != self.X_shape_[1:]:
             raise ValueError(
                 f"X has rows of shape {shape[1:]}, but {owner} was fitted with rows of shape {self.X_shape_[1:]}."
@@ -327,7 +333,8 @@ class FamilyEstimator(NeuralEstimator):
     def _early_stopping(self, schedule: Schedule) -> _engine.EarlyStopping | None:
         if not self.early_stopping or schedule.is_partial:
             return None
-        return _engine.EarlyStopping("val_loss", patience=self.n_iter_no_change, min_delta=self.tol)
+        patience = int(min(self.n_iter_no_change, sys.maxsize))
+        return _engine.EarlyStopping("val_loss", patience=patience, min_delta=float(self.tol))
 
     def _batch_size(self, batch_size: Any, n_rows: int) -> int:
         if batch_size == "auto":
@@ -427,6 +434,14 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
     def _fit_target_encoder(self, rows: Any) -> ClassTargets:
         encoder: ClassTargets = super()._fit_target_encoder(rows)
         self._check_loss(encoder)
+        if encoder.is_multilabel and (rows.y.sum(axis=1) == 1).all():
+            warnings.warn(
+                "Each row of y has exactly one 1, and y is taken for labels that may stand together. For classes that "
+                "exclude each other give the labels themselves (y.argmax(axis=1)), or "
+                "loss='categorical_crossentropy'.",
+                UserWarning,
+                stacklevel=2,
+            )
         if encoder.n_classes_ <= 2 and loss_name(self.loss) not in (*_EXCLUSIVE_LOSSES, *FLAT_LOSSES):
             encoder.set_params(layout="ordinal")
         return encoder

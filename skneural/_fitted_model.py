@@ -152,6 +152,21 @@ class FittedModel(Parameters):
         """Compile a model with the parameters."""
         model.compile(**users_compile_arguments(self))
 
+    def _check_indices(self, X: Any) -> None:
+        """Raise for numbers in X that stand for no row of the table of an Embedding which X goes into."""
+        network = self._fitted_network()
+        if not self._has_model_function or network is None or isinstance(X, _engine.ManyInputs) or not X.shape[0]:
+            return
+        for layer, n_entries in tables_of(network.model):
+            lowest, highest = X.min(), X.max()
+            if lowest < 0 or highest >= n_entries:
+                wrong = lowest if lowest < 0 else highest
+                raise ValueError(
+                    f"X of {type(self).__name__} holds the number {wrong:g}, but the layer {layer!r} has a table of "
+                    f"{n_entries} entries: X may hold 0 to {n_entries - 1}. Give Embedding a larger input_dim, or "
+                    "numbers that it does not know one of their own."
+                )
+
     def _take_model(self, model: keras.Model) -> None:
         """Learn from the model what its targets and outputs are."""
 
@@ -249,3 +264,23 @@ def misfitting_rows(model: keras.Model, X_shape: tuple[int, ...]) -> tuple[int |
         size in (None, given) for size, given in zip(taken, X_shape[1:], strict=True)
     )
     return None if fits else taken
+
+
+def tables_of(model: keras.Model) -> list[tuple[str, int]]:
+    """Name and number of entries of each Embedding that takes a model's input as it is."""
+    if isinstance(model, keras.Sequential):
+        first = next(iter(model.layers), None)
+        if isinstance(first, keras.Sequential):
+            return tables_of(first)
+        return [(first.name, first.input_dim)] if isinstance(first, keras.layers.Embedding) else []
+    inputs = {id(one) for one in getattr(model, "inputs", None) or ()}
+    embeddings = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, keras.layers.Embedding)]
+    return [(layer.name, layer.input_dim) for layer in embeddings if _only_input(layer) in inputs]
+
+
+def _only_input(layer: keras.layers.Layer) -> int | None:
+    """Identity of the tensor that a layer takes, None for one that is used several times or not yet."""
+    try:
+        return id(layer.input)
+    except (AttributeError, ValueError):
+        return None

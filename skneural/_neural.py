@@ -23,6 +23,7 @@ from sklearn.utils import InputTags, Tags, TargetTags
 from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
+from ._containers import check_container, check_one_array, shape_of
 from ._features import network_inputs
 from ._fitted_model import FittedModel, Run
 from ._foreign_names import attribute_hint
@@ -119,6 +120,11 @@ def _in_one_step(estimator: Estimator, *, trains_in_place: bool = False) -> Iter
     estimator.__dict__ = kept | changed
 
 
+def _usual_rounding() -> np.errstate:
+    """Let what is too small for a number be zero, and e to the power of much infinite, whatever the user's program."""
+    return np.errstate(under="ignore", over="ignore")
+
+
 def of_one_state(method: Method) -> Method:
     """Let a method read all attributes as one fit left them, though another thread may fit anew meanwhile."""
 
@@ -127,7 +133,8 @@ def of_one_state(method: Method) -> Method:
         view = object.__new__(type(self))
         # A later fit gives the estimator another dict.
         view.__dict__ = vars(self)
-        return method(view, *arguments, **named)
+        with _usual_rounding():
+            return method(view, *arguments, **named)
 
     return cast(Method, consistent)
 
@@ -165,7 +172,11 @@ class NeuralEstimator(FittedModel):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], schedule: Schedule) -> None:
         """Run one training from the user's data to a trained network, or leave everything as it was."""
-        with self._telling_memory_errors(), _in_one_step(self, trains_in_place=schedule.keeps_network) as fitted:
+        with (
+            _usual_rounding(),
+            self._telling_memory_errors(),
+            _in_one_step(self, trains_in_place=schedule.keeps_network) as fitted,
+        ):
             fitted.__dict__.update(schedule.declared)
             fitted._fit_under_callbacks(X, y, sample_weight, validation, schedule)
 
@@ -184,7 +195,9 @@ class NeuralEstimator(FittedModel):
                 self._seeds, self._seeded_by = draw_seeds(self.random_state), self.random_state
         else:
             self._prepare(rows.for_training())
-        train, held_out = self._split(self._encode(rows), validation, schedule)
+        encoded = self._encode(rows)
+        self._check_indices(encoded.X)
+        train, held_out = self._split(encoded, validation, schedule)
         settings = self._settings(train, held_out, schedule)
         is_whole = settings.batch_size >= len(train.y)
         if is_whole and are_few(train.X) and self._merges_rows(self._network):
@@ -229,14 +242,16 @@ class NeuralEstimator(FittedModel):
 
     def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any) -> _Rows:
         """Arrays from what the user gave."""
+        check_container(type(self).__name__, X)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        check_one_array(type(self).__name__, X, y)
         X = self._validate_rows(X, reset=reset)
         if reset:
             if X.ndim > 2 and self._has_model_function:
                 # scikit-learn counts features in tables only; a model function finds the second axis here.
                 self.n_features_in_ = X.shape[1]
-            self._gives_columns = self._keeps_columns and getattr(y, "shape", np.shape(y))[1:] == (1,)
+            self._gives_columns = self._keeps_columns and shape_of(y)[1:] == (1,)
         y = self._validate_y(y)
         check_lengths(X, y)
         weights = validate_weights(sample_weight, X.shape[0])
@@ -301,7 +316,9 @@ class NeuralEstimator(FittedModel):
         if X_val is not None:
             train = self._weighted_by_class(rows)
             try:
-                return train, self._encode(self._validate(X_val, y_val, weights_val, reset=False, class_weight=None))
+                judged = self._encode(self._validate(X_val, y_val, weights_val, reset=False, class_weight=None))
+                self._check_indices(judged.X)
+                return train, judged
             except ValueError as error:
                 raise ValueError(f"In the rows for validation (X_val, y_val, sample_weight_val): {error}") from error
         fraction = schedule.arguments.get("validation_split", self._validation_share(schedule))
@@ -343,7 +360,8 @@ class NeuralEstimator(FittedModel):
             early_stopping=self._early_stopping(schedule),
             callbacks=(*callbacks, *schedule.callbacks),
             keeps_interrupted=is_called_by_the_user,
-            verbose=1 if arguments.get("verbose") == "auto" else int(arguments.get("verbose", 0)),
+            # Keras shows nothing of the loss beyond 2.
+            verbose=1 if arguments.get("verbose") == "auto" else min(int(arguments.get("verbose", 0)), 2),
             keras_fit_arguments=rest,
         )
 
@@ -547,7 +565,9 @@ class NeuralEstimator(FittedModel):
     def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
         """Outputs of the network, shape (n, n_outputs)."""
         check_is_fitted(self)
+        check_container(type(self).__name__, X)
         X = self._encode_features(self._validate_rows(X, reset=False))
+        self._check_indices(X)
         arguments = self._routed("predict") | kwargs
         remedy = "Fewer rows at a time, or a smaller batch_size (predict__batch_size=...), need less."
         with _engine.telling_memory_errors(f"to predict for {X.shape[0]} rows", remedy):

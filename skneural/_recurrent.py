@@ -11,6 +11,7 @@ from sklearn.utils import InputTags, Tags
 
 from . import _engine
 from ._compiling import averages_rows
+from ._containers import rows_in_objects
 from ._families import (
     CLASSIFIER_CONSTRAINTS,
     SHARED_CONSTRAINTS,
@@ -96,13 +97,25 @@ class _RecurrentNet(FamilyEstimator):
     # --- sequences ----------------------------------------------------------------------------------------------
 
     def _validate_rows(self, X: Any, *, reset: bool) -> NDArray[Any]:
+        sequences = rows_in_objects(X)
+        if not reset:
+            self._check_is_several(X)
         return validate_sequences(
             self,
-            X,
+            X if sequences is None else sequences,
             reset=reset,
             sequence_shape=self._checked_sequence_shape(),
             n_channels=None if reset else int(self.X_shape_[2]),
         )
+
+    def _check_is_several(self, X: Any) -> None:
+        """Raise for one sequence in the place of an array of them."""
+        one = tuple(self.X_shape_[1:])
+        if self.sequence_shape is None and one[0] > 1 and getattr(X, "shape", ()) == one:
+            raise ValueError(
+                f"X of {type(self).__name__} has the shape {one} of one sequence in fit. Give it as X[np.newaxis], of "
+                f"shape (1, {one[0]}, {one[1]}); sequences of one time step have the shape (n, 1, {one[1]})."
+            )
 
     def _checked_sequence_shape(self) -> tuple[int, int] | None:
         if self.sequence_shape is None:
@@ -223,7 +236,7 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
     validation_fraction : float, default=0.1
         Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with
         ``X_val``.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or np.inf, default=10
         Epochs without improvement before ``early_stopping`` stops.
     tol : float, default=1e-4
         The least improvement of the validation loss that counts, in nats.
@@ -329,7 +342,7 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         class_weight: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
@@ -437,7 +450,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         keep the weights of the best epoch.
     validation_fraction : float, default=0.1
         Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int or np.inf, default=10
         Epochs without improvement before ``early_stopping`` stops.
     tol : float, default=1e-4
         The least improvement of the validation loss that counts, in units of the loss of scaled targets.
@@ -540,7 +553,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         shuffle: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,

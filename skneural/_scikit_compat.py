@@ -6,9 +6,20 @@ from typing import Any
 
 import keras
 from scikeras.wrappers import BaseWrapper
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
 
-__all__ = ["Interval", "StrOptions", "build_users_model", "has_callbacks", "keras_callbacks", "users_compile_arguments"]
+from ._plain_numbers import plain_parameters
+
+__all__ = [
+    "Interval",
+    "Options",
+    "StrOptions",
+    "build_users_model",
+    "has_callbacks",
+    "keras_callbacks",
+    "users_compile_arguments",
+    "validate_parameter_constraints",
+]
 
 # scikit-learn 1.9 keeps its parameter constraints in a private module, which third-party estimators nevertheless use:
 # https://github.com/scikit-learn/scikit-learn/issues/25471. Import from the public place once there is one.
@@ -30,7 +41,8 @@ def build_users_model(estimator: BaseWrapper, shared: set[str]) -> keras.Model:
     before = {name: vars(estimator)[name] for name in temporary if name in vars(estimator)}
     vars(estimator).update(temporary)
     try:
-        model: keras.Model = estimator._build_keras_model()
+        with plain_parameters(estimator):
+            model: keras.Model = estimator._build_keras_model()
     finally:
         for name in temporary:
             del vars(estimator)[name]
@@ -40,13 +52,15 @@ def build_users_model(estimator: BaseWrapper, shared: set[str]) -> keras.Model:
 
 def users_compile_arguments(estimator: BaseWrapper) -> dict[str, Any]:
     """Arguments of ``compile`` from an estimator's parameters and routed parameters (scikeras 0.13)."""
-    arguments: dict[str, Any] = estimator._get_compile_kwargs()
+    with plain_parameters(estimator):
+        arguments: dict[str, Any] = estimator._get_compile_kwargs()
     return arguments
 
 
 def keras_callbacks(estimator: BaseWrapper) -> tuple[list[keras.callbacks.Callback], list[keras.callbacks.Callback]]:
     """Keras callbacks for fit and for predict, classes among them instantiated (scikeras 0.13)."""
-    estimator._initialize_callbacks()
+    with plain_parameters(estimator):
+        estimator._initialize_callbacks()
     callbacks = _flat(estimator._fit_callbacks), _flat(estimator._predict_callbacks)
     del estimator._fit_callbacks, estimator._predict_callbacks
     return callbacks

@@ -16,7 +16,8 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
 
-from ._validation import check_sparse, is_missing, sums_may_be_infinite
+from ._containers import check_no_tags
+from ._validation import check_real, check_sparse, is_missing, sums_may_be_infinite
 
 # What type_of_target calls a problem -> what it takes to learn it.
 _LEARNABLE = ("binary", "multiclass", "multilabel-indicator")
@@ -174,6 +175,8 @@ def _check_shares(outputs: NDArray[Any], is_exclusive: bool) -> None:
 def check_labels(y: Any, classes: ArrayLike | None = None, *, warn: bool = True) -> tuple[NDArray[Any], str]:
     """Return labels of shape (n,) or indicators of shape (n, n_labels), and the type of the target."""
     check_sparse(y, "y")
+    check_no_tags(y)
+    check_real(y, "y")
     if sparse.issparse(y):
         y = _indicators(y)
     _check_label_array(y)
@@ -341,9 +344,19 @@ def scaling_for(loss: str) -> str | None:
 @sums_may_be_infinite
 def check_values(y: Any) -> NDArray[np.float64]:
     """Return finite float64 targets of shape (n,) or (n, n_outputs); a single column becomes (n,)."""
+    check_real(y, "y")
+    if getattr(y, "ndim", 2) > 2:
+        raise ValueError(
+            f"y must have the shape (n,) or (n, n_outputs). Got an array of shape {y.shape} instead. Put all outputs "
+            "of a row side by side: y.reshape(len(y), -1)."
+        )
     try:
         values = np.asarray(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
     except ValueError as error:
+        if "setting an array element with a sequence" in str(error):
+            raise ValueError(
+                "y must have the shape (n,) or (n, n_outputs), but its rows have unequal lengths."
+            ) from error
         if "could not convert" not in str(error):
             raise
         found = next(label for label in np.ravel(np.asarray(y, dtype=object)).tolist() if isinstance(label, str))

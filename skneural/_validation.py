@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.utils.validation import assert_all_finite, check_array, validate_data
 
 from . import _engine
+from ._containers import rows_in_objects
 
 _STRING_REMEDY = (
     "Encode it first, for example with a ColumnTransformer that puts a OneHotEncoder on the string columns in front."
@@ -56,6 +57,8 @@ sums_may_be_infinite = np.errstate(over="ignore", invalid="ignore")
 def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any) -> Any:
     """Return what ``validate`` makes of X as numbers that float32 can hold; ``checks`` are those of ``check_array``."""
     check_sparse(X, f"X of {type(estimator).__name__}")
+    check_real(X, f"X of {type(estimator).__name__}")
+    X = unpacked(X)
     try:
         rows = _validated(estimator, X, validate, ensure_2d=not checks.get("allow_nd") or _is_flat(X), **checks)
         if rows.dtype.kind == "O":
@@ -65,6 +68,8 @@ def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any
                 rows, dtype=np.float64, allow_nd=True, ensure_all_finite=finite, estimator=estimator, input_name="X"
             )
     except (ValueError, TypeError) as error:
+        if "setting an array element with a sequence" in str(error):
+            raise ValueError(_ragged_message(type(estimator).__name__, X)) from error
         column = _first_misfit(X) if _is_about_dtypes(error) else None
         if column is None:
             raise
@@ -74,6 +79,53 @@ def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any
     for part in _parts(rows):
         _check_float32(estimator, part)
     return rows
+
+
+def check_real(values: Any, name: str) -> None:
+    """Raise for complex numbers."""
+    kinds: Any = getattr(values, "dtypes", None)
+    dtypes = list(kinds) if hasattr(kinds, "__iter__") else [getattr(values, "dtype", None)]
+    if values is not None and dtypes == [None]:
+        is_complex = any(isinstance(item, complex) for item in _first_items(values))
+    else:
+        is_complex = any(getattr(dtype, "kind", "") == "c" for dtype in dtypes)
+    if is_complex:
+        raise ValueError(
+            f"Complex data not supported: {name} must hold real numbers. Give real and imaginary parts side by side, "
+            "such as np.hstack([values.real, values.imag])."
+        )
+
+
+def _first_items(values: Any) -> list[Any]:
+    """The first row of nested lists, or as much of them as there is."""
+    while isinstance(values, list | tuple) and values and isinstance(values[0], list | tuple):
+        values = values[0]
+    return list(values) if isinstance(values, list | tuple) else []
+
+
+def unpacked(X: Any) -> Any:
+    """Put rows of one shape that lie in a container of objects together."""
+    rows = rows_in_objects(X)
+    if rows is None or len({np.shape(row) for row in rows if isinstance(row, np.ndarray)}) > 1:
+        return X if rows is None else rows
+    try:
+        return np.stack(rows)
+    except ValueError:
+        # _numeric says which row differs.
+        return rows
+
+
+def _ragged_message(owner: str, X: Any) -> str:
+    """Say which row of X has another shape than the first."""
+    shapes: list[Any] = []
+    for row in X:
+        try:
+            shapes.append(np.shape(row))
+        except ValueError:
+            shapes.append("unequal lengths within")
+    other = next((number for number, shape in enumerate(shapes) if shape != shapes[0]), 0)
+    got = f"Got {shapes[0]} in row 0 and {shapes[other]} in row {other}."
+    return f"The rows in X of {owner} must all have one shape. {got}"
 
 
 def check_sparse(matrix: Any, name: str) -> None:

@@ -26,6 +26,10 @@ def validate_weights(
         raise ValueError(
             f"{name} must have one weight per row, shape ({n_rows},). Got the number {sample_weight!r} instead."
         )
+    given = np.asarray(sample_weight)
+    if given.dtype.kind in "cSU" or any(isinstance(weight, str | bytes) for weight in given.ravel()[:1].tolist()):
+        kind = "complex numbers" if given.dtype.kind == "c" else f"the string {str(given.ravel()[0])!r}"
+        raise ValueError(f"{name} must hold real numbers, one per row. Got {kind} instead.")
     weights = np.asarray(check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name=name, copy=True))
     if weights.ndim != 1 or weights.shape[0] != n_rows:
         raise ValueError(

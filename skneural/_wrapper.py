@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from . import _engine
 from ._class_losses import MARGIN_LOSSES, gives_margins, layout_for, settle_metrics_of
 from ._compiling import is_loss_of_keras, loss_name, single_loss
+from ._containers import shape_of
 from ._features import zero_rows
 from ._neural import NeuralEstimator, of_one_state
 from ._targets import ClassTargets, RegressionTargets, check_labels, check_values, to_safe_sizes
@@ -175,7 +176,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         X_val: Any = None,
         y_val: Any = None,
@@ -230,7 +231,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         """
         return self._initialize(X, y, {"_all_classes": None})
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
         """Train for one more epoch on (X, y), going on from the present weights and optimizer state.
 
         Parameters
@@ -577,7 +578,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         X_val: Any = None,
         y_val: Any = None,
@@ -613,7 +614,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         """
         return self._fit_from(X, y, sample_weight, (X_val, y_val, sample_weight_val), kwargs)
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, **kwargs: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
         """Train for one more epoch on (X, y), going on from the present weights and optimizer state.
 
         Parameters
@@ -667,7 +668,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
     def _validate_y(self, y: Any) -> NDArray[Any]:
         if not isinstance(self.target_encoder, RegressionTargets):
             return np.asarray(y)
-        if self._keeps_columns and np.shape(y)[1:] == (1,):
+        if self._keeps_columns and shape_of(y)[1:] == (1,):
             y = np.asarray(y).ravel()
         return check_values(y)
 

@@ -344,7 +344,7 @@ SCHEDULE = "an instance of 'keras.src.optimizers.schedules.learning_rate_schedul
         ("batch_size", "all", "a str among {'auto'} or an int in the range [1, inf)"),
         ("validation_fraction", 0.0, "a float in the range (0.0, 1.0)"),
         ("validation_fraction", 1.0, "a float in the range (0.0, 1.0)"),
-        ("n_iter_no_change", 0, "an int in the range [1, inf)"),
+        ("n_iter_no_change", 0, "an int in the range [1, inf) or a float among {inf}"),
         ("tol", -1.0, "a float in the range [0.0, inf)"),
         (
             "random_state",
