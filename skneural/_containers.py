@@ -11,7 +11,7 @@ import numpy as np
 
 def check_container(owner: str, X: Any) -> None:
     """Raise for X that is no array: a dict of inputs, a dataset, a generator."""
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):
         raise TypeError(
             f"X of {owner} must be one array with a row for each sample. Got a dict with the keys {list(X)}. Give the "
             "array itself; several inputs of a model are made from one X by a feature_encoder."
