@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import random
 import sys
 import threading
@@ -70,14 +71,20 @@ def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(model._flatten_layers(include_self=False, recursive=True))
 
 
-def reduce_model(model: keras.Model) -> tuple[Any, ...]:
-    """Give what pickle needs to restore a model with its optimizer's state, Lambda layers included.
+def model_to_bytes(model: keras.Model) -> bytes:
+    """Store a model as Keras does for pickle, with its optimizer's state and with Lambda layers.
 
     Keras 3.15, ``KerasSaveable.__reduce__``; importing scikeras replaces the method on ``keras.Model`` by one that
-    registers classes globally and refuses Lambda layers when it loads.
+    registers classes globally and refuses Lambda layers when it loads. The model's class need not be found by name.
     """
-    reduced: tuple[Any, ...] = KerasSaveable.__reduce__(model)
-    return reduced
+    _, (file,) = KerasSaveable.__reduce__(model)
+    stored: bytes = file.getvalue()
+    return stored
+
+
+def model_from_bytes(stored: bytes) -> keras.Model:
+    """Restore what ``model_to_bytes`` stored (Keras 3.15, ``KerasSaveable._unpickle_model``)."""
+    return KerasSaveable._unpickle_model(io.BytesIO(stored))
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ._architectures import dropout_layers, seeded_initializer
+from ._architectures import Architecture, dropout_layers, seeded_initializer
 from ._augmentation import RandomAffine, Standardization
 
 STANDARDIZATION = "standardization"
@@ -18,7 +18,7 @@ LAYOUT = {"data_format": "channels_last"}
 
 
 @dataclass(frozen=True)
-class ConvArchitecture:
+class ConvArchitecture(Architecture):
     """Blocks of convolutions and pooling, then dense layers.
 
     A block is (Conv2D -> BatchNormalization -> activation) ``convolutions_per_block`` times -> pooling; the dense part

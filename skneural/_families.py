@@ -374,7 +374,7 @@ def _structure_key(architecture: Any) -> Hashable:
     return tuple(
         (field.name, getattr(architecture, field.name) > 0)
         if field.name in _NUMBERS
-        else (field.name, _engine.fingerprint(getattr(architecture, field.name)))
+        else (field.name, _engine.fingerprint(_engine.carried(getattr(architecture, field.name))))
         for field in fields(architecture)
     )
 

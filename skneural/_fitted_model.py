@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import keras
 from sklearn.utils.validation import check_is_fitted
@@ -100,13 +101,13 @@ class FittedModel(Parameters):
         """Build the user's model, compiled, with initial weights that follow from ``seed``."""
         self._check_model_parameter()
         self._check_names()
-        with seeded_global_generators(seed):
-            model = build_users_model(self, self._shared_parameters())
+        model = self._model_from_function(seed)
+        make: Callable[[], keras.Model] | None = partial(_made_anew, self._without_network(), seed)
         if not isinstance(model, keras.Model):
             raise TypeError(f"The model function of {type(self).__name__} must return a keras.Model. Got {model!r}.")
         if model is self.model:
             # A ready model is a parameter, and a fit leaves parameters as they are.
-            model = _engine.duplicate(model)
+            model, make = _engine.duplicate(model), None
         comes_compiled, owner = model.compiled, type(self).__name__
         self._complete(model)
         if model.optimizer is None:
@@ -121,7 +122,19 @@ class FittedModel(Parameters):
         self._check_shapes_of(model)
         self._take_model(model)
         self._recipe = self._present_recipe()
-        return _engine.Network.from_model(model)
+        return _engine.Network.from_model(model, make)
+
+    def _model_from_function(self, seed: int) -> keras.Model:
+        with seeded_global_generators(seed):
+            return build_users_model(self, self._shared_parameters())
+
+    def _without_network(self) -> Self:
+        """Return another estimator with all that a model function can ask for, and no network."""
+        own = (*self._get_param_names(), "_user_params", "_encoded_shape")
+        names = [name for name in vars(self) if name in own or (name.endswith("_") and not name.startswith("_"))]
+        bare = object.__new__(type(self))
+        bare.__dict__ = {name: vars(self)[name] for name in names}
+        return bare
 
     def _network_of(self, model: Any) -> _engine.Network:
         """Return a network of a model that takes the place of the one that was fitted."""
@@ -140,7 +153,7 @@ class FittedModel(Parameters):
 
     def _complete(self, model: keras.Model) -> None:
         """Build and compile what is not."""
-        if not model.built:
+        if not model.built or getattr(model, "inputs", None) is None:
             model(zero_rows(self._encoded_shape))
         if not model.compiled:
             self._compile(model)
@@ -254,6 +267,13 @@ class FittedModel(Parameters):
         # Beside the loss, the first of them, metrics count each row once, whatever its weight.
         is_plain = not model.non_trainable_variables and len(model.metrics) == 1
         return is_plain and averages_rows(single_loss(model))
+
+
+def _made_anew(estimator: FittedModel, seed: int) -> keras.Model:
+    """Call the model function again, as for the fit that ``estimator`` was taken from."""
+    model = estimator._model_from_function(seed)
+    estimator._complete(model)
+    return model
 
 
 def misfitting_rows(model: keras.Model, X_shape: tuple[int, ...]) -> tuple[int | None, ...] | None:

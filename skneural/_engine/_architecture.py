@@ -111,7 +111,9 @@ def _copy_of_layer(layer: keras.Layer) -> keras.Layer:
 
 def named_by_users(layers: Sequence[keras.Layer]) -> dict[str, Any]:
     """Give the functions and classes of users in layers, by the names under which their configs have them."""
-    parts = [part for layer in layers for part in vars(layer).values() if _is_users_own(part)]
+    # Keras puts functions of its own making round the methods of a class into each of its layers.
+    attributes = [item for layer in layers for item in vars(layer).items()]
+    parts = [part for name, part in attributes if _is_users_own(part) and not _is_method(name, part)]
     named = [part if inspect.isfunction(part) else type(part) for part in parts]
     classes = [type(layer) for layer in layers if not type(layer).__module__.startswith("keras.")]
     return {one.__name__: one for one in (*named, *classes)}
@@ -149,6 +151,10 @@ def _is_users_own(value: Any) -> bool:
     kind = value if inspect.isfunction(value) else type(value)
     is_object = isinstance(value, _PARTS_OF_LAYERS)
     return (inspect.isfunction(value) or is_object) and not str(kind.__module__).startswith("keras.")
+
+
+def _is_method(name: str, part: Any) -> bool:
+    return inspect.isfunction(part) and name in _OF_EVERY_LAYER
 
 
 def _key_of_config(config: Mapping[str, Any]) -> Hashable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ._compilable import why_not_model
 from ._numbers import apply_numbers, number_slots
 from ._program import TRACING
 from ._rows import target_dtype
-from ._stored_model import StoredModel
+from ._stored_model import RebuiltModel, StoredModel, stored
 from ._template import Template, build_model, kept_template, template_of
 
 if TYPE_CHECKING:
@@ -72,21 +72,24 @@ class Network:
         numbers: Mapping[Any, float],
         state: State | None,
         model: keras.Model | None = None,
-        stored_model: StoredModel | None = None,
+        stored_model: StoredModel | RebuiltModel | None = None,
     ) -> None:
         self.blueprint = blueprint
         self._numbers = dict(numbers)
         self._state = state
         self._model = model
         self._stored_model = stored_model
+        self._make = stored_model.make if isinstance(stored_model, RebuiltModel) else None
         self._lock = threading.RLock()
         self._architecture: Hashable | None = None
         self.forward: Any = None
 
     @classmethod
-    def from_model(cls, model: keras.Model) -> Network:
-        """Take a compiled model; its variables are the network's state."""
-        return cls(None, {}, None, model)
+    def from_model(cls, model: keras.Model, make: Callable[[], keras.Model] | None = None) -> Network:
+        """Take a compiled model; its variables are the network's state. ``make`` makes another like it."""
+        network = cls(None, {}, None, model)
+        network._make = make
+        return network
 
     @classmethod
     def from_blueprint(cls, blueprint: Blueprint, seed: int) -> Network:
@@ -231,11 +234,11 @@ class Network:
     def snapshot(self) -> Network:
         """Make a network of the same architecture with a copy of the present state."""
         with self._lock:
-            stored = self._store_model() if self.blueprint is None else None
-            return Network(self.blueprint, self._numbers, self.state if stored is None else None, None, stored)
+            model = self._store_model() if self.blueprint is None else None
+            return Network(self.blueprint, self._numbers, self.state if model is None else None, None, model)
 
-    def _store_model(self) -> StoredModel:
-        return StoredModel.of_model(self.model) if self._stored_model is None else self._stored_model
+    def _store_model(self) -> StoredModel | RebuiltModel:
+        return stored(self.model, self._make) if self._stored_model is None else self._stored_model
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
@@ -243,8 +246,8 @@ class Network:
                 return {"blueprint": None, "numbers": {}, "state": None, "stored_model": self._store_model()}
             return {"blueprint": self.blueprint, "numbers": self._numbers, "state": self.state, "stored_model": None}
 
-    def __setstate__(self, stored: dict[str, Any]) -> None:
-        Network.__init__(self, stored["blueprint"], stored["numbers"], stored["state"], None, stored["stored_model"])
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        Network.__init__(self, kept["blueprint"], kept["numbers"], kept["state"], None, kept["stored_model"])
 
 
 def _template_of(blueprint: Blueprint) -> Template:

@@ -113,7 +113,11 @@ def _forward_of(network: Network) -> _Forward:
     if network.forward is None:
         program = None
         if network.obstacle is None:
-            program = _forwards.get(network.template_key, lambda: _shared_forward(network))
+            try:
+                program = _forwards.get(network.template_key, lambda: _shared_forward(network))
+            except Exception as error:
+                # A part of a user's own may have no config.
+                _logger.debug("A model predicts by itself: %s.", obstacle_from(error))
         network.forward = program or _ForwardFunction(network.model)
     forward: _Forward = network.forward
     return forward

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +15,9 @@ from numpy.typing import NDArray
 from skneural._compat import (
     compile_arguments,
     flatten_layers,
+    model_from_bytes,
+    model_to_bytes,
     optimizer_config,
-    reduce_model,
     uncompiled,
     untouched_python_random,
 )
@@ -73,14 +77,13 @@ class StoredModel:
         compiled = Compiled.of_model(model) if model.compiled else None
         layers = [model, *flatten_layers(model)]
         with uncompiled(model):
-            data = pickle.dumps(reduce_model(model))
+            data = model_to_bytes(model)
         return cls(data, compiled, [users_attributes(layer) for layer in layers], named_by_users(layers))
 
     def restore(self) -> keras.Model:
         """Build the model."""
         with untouched_python_random(), keras.saving.CustomObjectScope(self.named):
-            function, arguments = pickle.loads(self.data)
-            model = function(*arguments)
+            model = model_from_bytes(self.data)
         for layer, attributes in zip([model, *flatten_layers(model)], self.attributes, strict=True):
             give_users_attributes(layer, attributes)
         if self.compiled is not None:
@@ -96,16 +99,120 @@ class StoredModel:
         vars(self).update(unwrapped(stored), compiled=compiled)
 
 
+@dataclass(frozen=True)
+class RebuiltModel:
+    """What a function makes anew, with values of its variables: for parts that no config and no pickle holds."""
+
+    make: Callable[[], keras.Model]
+    variables: list[NDArray[Any]]
+    optimizer: list[NDArray[Any]]
+
+    @classmethod
+    def of_model(cls, model: keras.Model, make: Callable[[], keras.Model]) -> RebuiltModel:
+        """Store the values that a model has now."""
+        values = [[variable.value.numpy() for variable in one.variables] for one in (model, model.optimizer)]
+        return cls(make, *values)
+
+    def restore(self) -> keras.Model:
+        """Build the model."""
+        with untouched_python_random():
+            model = self.make()
+        for one, values in ((model, self.variables), (model.optimizer, self.optimizer)):
+            for variable, value in zip(one.variables, values, strict=True):
+                variable.assign(value)
+        return model
+
+
+def stored(model: keras.Model, make: Callable[[], keras.Model] | None) -> StoredModel | RebuiltModel:
+    """Store a model, as what ``make`` makes anew where its parts cannot be stored by config, module and name.
+
+    Raises
+    ------
+    pickle.PicklingError
+        When they cannot, and there is no function.
+    """
+    own = _own_parts(model)
+    if not own:
+        return StoredModel.of_model(model)
+    try:
+        by_config = StoredModel.of_model(model)
+        if make is None or all(_is_importable(part) for part in own):
+            # What cannot be restored must be said now, when there is still something to store.
+            by_config.restore()
+            return by_config
+    except Exception as error:
+        if make is None:
+            names = ", ".join(sorted({part.__name__ for part in own}))
+            raise pickle.PicklingError(
+                f"The model cannot be stored, because Keras cannot restore it from its config ({names}). Give classes "
+                f"of your own a get_config that tells their arguments, or make the model in a function. {error}"
+            ) from error
+    return RebuiltModel.of_model(model, make)
+
+
+def _own_parts(model: keras.Model) -> list[Any]:
+    """Give the classes and functions from outside of Keras that a model consists of and was compiled with."""
+    arguments = compile_arguments(model) if model.compiled else {}
+    given = _flat([arguments.get(name) for name in ("loss", "metrics", "weighted_metrics")])
+    given += [model.optimizer, getattr(model.optimizer, "_learning_rate", None)]
+    parts = [part if inspect.isfunction(part) else type(part) for part in given if not isinstance(part, str)]
+    parts += named_by_users([model, *flatten_layers(model)]).values()
+    return [part for part in parts if part.__module__.partition(".")[0] not in ("keras", "builtins", "skneural")]
+
+
+def _flat(nested: Any) -> list[Any]:
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    return [one for item in nested for one in _flat(item)] if isinstance(nested, list | tuple) else [nested]
+
+
+def _is_importable(part: Any) -> bool:
+    """Tell whether a class or function is found again by its module and name."""
+    found: Any = sys.modules.get(part.__module__)
+    for name in part.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is part
+
+
 def duplicate(model: keras.Model) -> keras.Model:
     """Copy a model with its weights and, where it is compiled, its optimizer state and its very loss."""
     return StoredModel.of_model(model).restore()
 
 
+@dataclass(frozen=True)
+class StoredLayer:
+    """A layer that stands for itself, such as an activation, and has not been built."""
+
+    name: str
+    kind: type[keras.Layer]
+    config: dict[str, Any]
+    attributes: dict[str, Any]
+    named: dict[str, Any]
+
+    @classmethod
+    def of_layer(cls, layer: keras.Layer) -> StoredLayer:
+        """Store a layer without weights."""
+        layers = [layer, *flatten_layers(layer)]
+        config = {name: value for name, value in layer.get_config().items() if name != "name"}
+        return cls(layer.name, type(layer), config, users_attributes(layer), named_by_users(layers))
+
+    def restore(self) -> keras.Layer:
+        """Make the layer."""
+        with untouched_python_random(), keras.saving.CustomObjectScope(self.named):
+            layer = self.kind.from_config({**self.config, "name": self.name})
+        give_users_attributes(layer, self.attributes)
+        return layer
+
+
+def _stored(thing: keras.Layer) -> StoredModel | StoredLayer:
+    return StoredModel.of_model(thing) if isinstance(thing, keras.Model) else StoredLayer.of_layer(thing)
+
+
 def carried(value: Any) -> Any:
     """Put Keras's objects, also within lists and dicts, into what pickles and deep copies leave whole."""
-    return wrapped(mapped(value, lambda item: isinstance(item, keras.Model), StoredModel.of_model))
+    return wrapped(mapped(value, lambda item: isinstance(item, keras.Layer), _stored))
 
 
 def brought_back(value: Any) -> Any:
     """Take out again what ``carried`` has put in."""
-    return unwrapped(mapped(value, lambda item: isinstance(item, StoredModel), StoredModel.restore))
+    return unwrapped(mapped(value, lambda item: isinstance(item, StoredModel | StoredLayer), lambda one: one.restore()))
