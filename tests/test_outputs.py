@@ -325,12 +325,19 @@ def test_a_loss_gets_classes_in_the_layout_that_it_takes(loss):
 
 
 def test_generalized_cross_entropy_takes_class_numbers():
-    loss = keras.losses.CategoricalGeneralizedCrossEntropy()
+    loss = keras.losses.CategoricalGeneralizedCrossEntropy(0.7)
     classifier = users(3, "softmax", loss).fit(X, CODES)
     reference = classifier.model()
     reference.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
     expected = reference.fit(X, CODES, epochs=5, batch_size=60, verbose=0).history["loss"]
     np.testing.assert_allclose(classifier.fit(X, CODES, batch_size=60).loss_curve_, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("y", [CODES, np.minimum(CODES, 1)], ids=["three", "two"])
+def test_generalized_cross_entropy_of_a_family(y):
+    classifier = family(DenseNetClassifier, loss="categorical_generalized_cross_entropy", loss__q=0.7, **STILL)
+    own = np.take_along_axis(classifier.fit(X, y).predict_proba(X), y[:, np.newaxis], axis=1)
+    np.testing.assert_allclose(classifier.loss_curve_[0], ((1 - own**0.7) / 0.7).mean(), rtol=1e-5)
 
 
 def test_numbers_of_20_000_outputs_are_asked_for_in_few_rows():
