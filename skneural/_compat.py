@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import logging
 import random
 import sys
 import threading
@@ -201,6 +202,25 @@ def make_callable(session: tf.compat.v1.Session, feeds: list[str], fetches: list
     options.feed.extend(feeds)
     options.fetch.extend(fetches)
     return session._make_callable_from_options(options)
+
+
+@contextmanager
+def without_retracing_warnings() -> Iterator[None]:
+    """Keep TensorFlow's advice on functions that are traced often away from the log.
+
+    TensorFlow 2.21, ``tensorflow/python/eager/polymorphic_function/polymorphic_function.py``: it counts by the code of
+    a function, and takes those of one model after the other, each traced once, for one that is traced again and again.
+    """
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def give_memory_back() -> None:

@@ -23,6 +23,7 @@ from sklearn.utils import InputTags, Tags, TargetTags
 from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
+from ._compat import without_retracing_warnings
 from ._containers import check_container, check_one_array, shape_of
 from ._features import network_inputs
 from ._fitted_model import FittedModel, Run
@@ -594,9 +595,10 @@ class NeuralEstimator(FittedModel):
         _, callbacks = keras_callbacks(self)
         arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
         rows = _engine.rows_like(X, _engine.row_shape_of(self.model_)) if is_single else X.for_keras
-        outputs: NDArray[np.float32] = self.model_.predict(
-            rows, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
-        )
+        with without_retracing_warnings():
+            outputs: NDArray[np.float32] = self.model_.predict(
+                rows, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
+            )
         return outputs
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from skneural._compat import without_retracing_warnings
+
 from ._epochs import EpochJudge
 from ._many_inputs import ManyInputs
 from ._network import Network
@@ -97,15 +99,16 @@ def fit_with_keras(
     interrupted = False
     n_steps_before = int(model.optimizer.iterations)
     try:
-        model.fit(
-            batches,
-            epochs=settings.initial_epoch + settings.epochs,
-            initial_epoch=settings.initial_epoch,
-            verbose=settings.verbose,
-            callbacks=[*scheduling, *settings.callbacks, _JudgeCallback(judge, settings)],
-            shuffle=False,
-            **arguments,
-        )
+        with without_retracing_warnings():
+            model.fit(
+                batches,
+                epochs=settings.initial_epoch + settings.epochs,
+                initial_epoch=settings.initial_epoch,
+                verbose=settings.verbose,
+                callbacks=[*scheduling, *settings.callbacks, _JudgeCallback(judge, settings)],
+                shuffle=False,
+                **arguments,
+            )
     except KeyboardInterrupt:
         has_trained = judge.n_epochs > 0 or int(model.optimizer.iterations) > n_steps_before
         if not (has_trained and settings.keeps_interrupted()):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skneural._compat import flatten_layers
+from skneural._compat import flatten_layers, without_retracing_warnings
 
 from ._dense_forward import DenseForward, dense_forward
 from ._kept import LeastRecentlyUsed
@@ -94,7 +94,7 @@ class _ForwardFunction:
         self._function = tf.function(lambda rows: model(rows, training=False), autograph=False, reduce_retracing=True)
 
     def __call__(self, values: list[Array], rows: Array) -> Array:
-        with TRACING:
+        with TRACING, without_retracing_warnings():
             try:
                 outputs: Array = self._function(tf.constant(rows)).numpy()
             except (ValueError, tf.errors.InvalidArgumentError) as error:
