@@ -136,6 +136,16 @@ def test_what_no_running_training_can_heed_is_refused(cls, name, value, method):
     fitted.set_params(warm_start=False).fit(X, Y)
 
 
+@pytest.mark.parametrize("is_pickled", [False, True])
+def test_argument_that_no_config_of_a_loss_tells(is_pickled):
+    fitted = wrapper(KerasRegressor, loss=keras.losses.Huber(1.0), warm_start=True).fit(X, Y)
+    if is_pickled:
+        fitted = pickle.loads(pickle.dumps(fitted))
+    fitted.fit(X, Y).set_params(loss=keras.losses.Huber(1.0)).fit(X, Y)
+    with pytest.raises(ValueError, match=f"^{re.escape(refused_by_wrapper(KerasRegressor, 'loss'))}$"):
+        fitted.set_params(loss=keras.losses.Huber(5.0)).fit(X, Y)
+
+
 def test_number_in_place_of_a_schedule_is_refused():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
     fitted = wrapper(optimizer__learning_rate=schedule, warm_start=True).fit(X, Y)
