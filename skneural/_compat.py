@@ -22,7 +22,9 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
-_PYTHON_RANDOM, _UNCOMPILED = threading.RLock(), threading.RLock()
+from ._seeds import GLOBAL_GENERATORS
+
+_UNCOMPILED = threading.RLock()
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def untouched_python_random() -> Iterator[None]:
     Keras 3.15, https://github.com/keras-team/keras/blob/v3.15.1/keras/src/random/seed_generator.py
     (``make_default_seed``). It can go when Keras takes such seeds from elsewhere.
     """
-    with _PYTHON_RANDOM:
+    with GLOBAL_GENERATORS:
         state = random.getstate()
         try:
             yield
@@ -112,6 +114,22 @@ def uncompiled(model: keras.Model) -> Iterator[None]:
             for name in ("optimizer", "compiled", "get_compile_config"):
                 del vars(model)[name]
             vars(model).update(held)
+
+
+def initial_epoch_of(model: keras.Model) -> int | None:
+    """Give the epoch that a callback wants to go on from.
+
+    Keras 3.15, ``Trainer._initial_epoch``: ``BackupAndRestore`` sets it, and ``fit`` reads it.
+    """
+    epoch: int | None = model._initial_epoch
+    return epoch
+
+
+def take_initial_epoch(model: keras.Model) -> int | None:
+    """Give the same, once: a later training of the model begins where it is told to (Keras 3.15)."""
+    epoch = initial_epoch_of(model)
+    model._initial_epoch = None
+    return epoch
 
 
 def compiled_metrics(model: keras.Model) -> keras.metrics.Metric | None:

@@ -23,6 +23,7 @@ from sklearn.utils import InputTags, Tags, TargetTags
 from sklearn.utils.validation import check_is_fitted
 
 from . import _engine
+from ._callback_marks import without_marks
 from ._compat import without_retracing_warnings
 from ._containers import check_container, check_one_array, shape_of
 from ._features import network_inputs
@@ -210,7 +211,7 @@ class NeuralEstimator(FittedModel):
             )
             self.n_iter_ = len(self.history_["loss"])
             return
-        with self._scikit_callbacks(settings, X, y, sample_weight) as settings:
+        with without_marks(settings.callbacks), self._scikit_callbacks(settings, X, y, sample_weight) as settings:
             result = _engine.fit(
                 self._network, train.as_data(), None if held_out is None else held_out.as_data(), settings
             )
@@ -438,8 +439,6 @@ class NeuralEstimator(FittedModel):
             self.best_epoch_ = result.best_epoch + 1
         elif hasattr(self, "best_epoch_"):
             del self.best_epoch_
-        for callback in settings.callbacks:
-            callback.set_model(None)
         if result.stopped_by == "interrupt":
             warnings.warn(
                 f"The fit was interrupted in epoch {settings.initial_epoch + result.n_epochs + 1}. "

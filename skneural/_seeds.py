@@ -11,7 +11,8 @@ from numbers import Integral
 
 import numpy as np
 
-_GLOBAL_GENERATORS = threading.RLock()
+# Who reseeds Python's or NumPy's global generator, or puts one back, holds this.
+GLOBAL_GENERATORS = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def seeded_global_generators(seed: int) -> Iterator[None]:
     Keras draws the seed of a layer without one from Python's generator, and a user's model function may draw from
     NumPy's. One block runs at a time.
     """
-    with _GLOBAL_GENERATORS:
+    with GLOBAL_GENERATORS:
         python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002

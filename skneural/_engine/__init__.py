@@ -9,7 +9,7 @@ from ._meeting import Meeting, MeetingCancelledError, Task, current_task
 from ._memory_errors import telling_memory_errors
 from ._memory_maps import give_pages_back, is_large_map
 from ._network import Network, State
-from ._parts import copy_of_part, fingerprint, unwrapped, with_seed, wrapped
+from ._parts import copy_of_part, fingerprint, is_plain, unwrapped, with_seed, wrapped
 from ._prediction import predict, row_shape_of
 from ._records import Blueprint, Data, EarlyStopping, Result, Settings
 from ._rows import rows_like
@@ -43,6 +43,7 @@ __all__ = [
     "give_pages_back",
     "global_settings",
     "is_large_map",
+    "is_plain",
     "predict",
     "row_shape_of",
     "rows_like",

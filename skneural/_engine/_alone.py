@@ -37,6 +37,7 @@ def train_alone(job: Job) -> Result:
     except Exception as error:
         raise obstacle_from(error) from error
     try:
+        job.begin()
         while not job.is_done:
             job.ask()
             course.go_on()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+
+from skneural._compat import compiled_metrics, take_initial_epoch
 
 from ._network import Network, State
 from ._records import Settings
@@ -21,12 +25,16 @@ class LiveCallbacks:
     Without Keras callbacks no model is built.
     """
 
-    def __init__(self, network: Network, settings: Settings, n_batches: int) -> None:
+    def __init__(self, network: Network, settings: Settings, n_batches: int, targets: tuple[Any, str]) -> None:
+        """Take the network, and of the rows how many batches they are, and shape and dtype of one row's target."""
         self._network = network
         self._settings = settings
         self._model = network.model if settings.callbacks else None
         self._list = None
+        self._logs: dict[str, float] = {}
         self._collector = _Collector()
+        if self._model is not None:
+            _build_metrics(self._model, *targets)
         if settings.callbacks or settings.verbose:
             self._list = keras.callbacks.CallbackList(
                 [*settings.callbacks, self._collector],
@@ -47,6 +55,12 @@ class LiveCallbacks:
             self._model.stop_training = False
         if self._list is not None:
             self._list.on_train_begin()
+
+    def resumed(self, epoch: int, state: State) -> tuple[int, State]:
+        """Give the epoch and the state to begin with: what a callback has restored, or those that are given."""
+        if self._model is None:
+            return epoch, state
+        return take_initial_epoch(self._model) or epoch, State.of_model(self._model)
 
     def publish(self, state: State) -> None:
         """Show the state to whoever looks at the network during training."""
@@ -74,13 +88,21 @@ class LiveCallbacks:
         if self._list is None:
             return state, logs
         self._list.on_epoch_end(epoch, logs)
-        return self._read(state), self._collector.logs
+        self._logs = self._collector.logs
+        return self._read(state), self._logs
 
     def on_train_end(self, state: State) -> State:
         if self._list is not None:
-            self._list.on_train_end()
+            self._list.on_train_end(self._logs)
         return self._read(state)
 
     def _read(self, state: State) -> State:
         """Give the state as the callbacks left it in the model."""
         return state if self._model is None else State.of_model(self._model)
+
+
+def _build_metrics(model: keras.Model, y_shape: tuple[int, ...], y_dtype: str) -> None:
+    """Let callbacks find the metrics by their names before an epoch has ended, as they do when Keras trains."""
+    metrics = compiled_metrics(model)
+    if metrics is not None and not metrics.built:
+        metrics.build(keras.KerasTensor((None, *y_shape), y_dtype), model.outputs[0])

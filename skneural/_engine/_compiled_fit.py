@@ -167,7 +167,9 @@ class Job:
     def callbacks(self) -> LiveCallbacks:
         """The callbacks, told once that training begins."""
         if self._callbacks is None:
-            self._callbacks = LiveCallbacks(self.network, self.settings, self.training.rows.n_batches)
+            shape = self.training.shape
+            targets = (shape.y_shape, shape.y_dtype)
+            self._callbacks = LiveCallbacks(self.network, self.settings, self.training.rows.n_batches, targets)
             self._callbacks.on_train_begin()
         return self._callbacks
 
@@ -194,6 +196,12 @@ class Job:
             return float(self.settings.learning_rate_in(epoch, self._learning_rate))
         index = self.learning_rate_index
         return 0.0 if index is None else float(self.state.optimizer[index])
+
+    def begin(self) -> None:
+        """Tell the callbacks that training begins; they may have all of it behind them."""
+        if self.is_watched:
+            self.epoch, self.state = self.callbacks.resumed(self.epoch, self.state)
+        self.is_done = self.n_epochs_left < 1
 
     def begin_epoch(self) -> tuple[NDArray[np.intp], int]:
         """Tell the callbacks that an epoch begins, and give what ``visit_in`` gives for it."""

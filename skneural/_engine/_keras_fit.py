@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._compat import without_retracing_warnings
+from skneural._compat import initial_epoch_of, take_initial_epoch, without_retracing_warnings
 
 from ._epochs import EpochJudge
 from ._many_inputs import ManyInputs
@@ -34,6 +34,10 @@ class _Batches(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         return n_batches(self._data.n_rows, self._batch_size)
+
+    def go_on_from(self, epoch: int) -> None:
+        """Let this be the number of the epoch to come."""
+        self._epoch = epoch - 1
 
     def on_epoch_begin(self) -> None:
         self._epoch += 1
@@ -69,10 +73,16 @@ class _ScheduleCallback(keras.callbacks.Callback):
 class _JudgeCallback(keras.callbacks.Callback):
     """Brings the judge and the caller's hooks into Keras's loop, behind the user's own callbacks."""
 
-    def __init__(self, judge: EpochJudge[Weights], settings: Settings) -> None:
+    def __init__(self, judge: EpochJudge[Weights], settings: Settings, batches: _Batches) -> None:
         super().__init__()
         self._judge = judge
         self._settings = settings
+        self._batches = batches
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        restored = initial_epoch_of(self.model)
+        if restored:
+            self._batches.go_on_from(restored)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         if self._settings.on_epoch_begin is not None:
@@ -105,7 +115,7 @@ def fit_with_keras(
                 epochs=settings.initial_epoch + settings.epochs,
                 initial_epoch=settings.initial_epoch,
                 verbose=settings.verbose,
-                callbacks=[*scheduling, *settings.callbacks, _JudgeCallback(judge, settings)],
+                callbacks=[*scheduling, *settings.callbacks, _JudgeCallback(judge, settings, batches)],
                 shuffle=False,
                 **arguments,
             )
@@ -114,6 +124,8 @@ def fit_with_keras(
         if not (has_trained and settings.keeps_interrupted()):
             raise
         interrupted = True
+    finally:
+        take_initial_epoch(model)
     for schedule in scheduling:
         schedule.restore()
     weights = judge.kept if interrupted else judge.weights_to_restore

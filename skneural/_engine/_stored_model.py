@@ -41,6 +41,7 @@ class Compiled:
         if model.built:
             optimizer.build(model.trainable_variables)
         arguments = {name: value for name, value in compile_arguments(model).items() if name != "optimizer"}
+        arguments["run_eagerly"] = model.run_eagerly  # which may have been set later
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It would be wrapped once more.
             arguments["auto_scale_loss"] = False
