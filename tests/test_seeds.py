@@ -7,6 +7,7 @@ import pickle
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import keras
@@ -17,6 +18,8 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_validate
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor, fused_training
+from skneural._compat import untouched_python_random
+from skneural._seeds import GLOBAL_GENERATORS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -294,3 +297,33 @@ def test_model_function_that_draws_from_numpy_is_reproducible():
     other = KerasClassifier(build, **parameters).fit(X, Y)
     assert_equal(results(one), results(other))
     assert len(state) == 624
+
+
+def is_held_elsewhere(lock):
+    """Whether another thread than one of ours would have to wait for a lock."""
+    taken = []
+
+    def take():
+        if lock.acquire(blocking=False):
+            lock.release()
+        else:
+            taken.append(True)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return bool(taken)
+
+
+def test_who_touches_a_global_generator_holds_one_lock():
+    held = []
+
+    def build(meta):
+        held.append(is_held_elsewhere(GLOBAL_GENERATORS))
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, activation="softmax")])
+
+    KerasClassifier(build, loss="sparse_categorical_crossentropy", random_state=1).fit(X, Y)
+    assert held == [True]
+    with untouched_python_random():
+        assert is_held_elsewhere(GLOBAL_GENERATORS)
+    assert not is_held_elsewhere(GLOBAL_GENERATORS)
