@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._dense import DenseNetClassifier, DenseNetRegressor
     from ._displays._network import NetworkDisplay
     from ._displays._training_curves import TrainingCurveDisplay
-    from ._fused import fused_training
+    from ._parallel.backend import parallel_fits
     from ._recurrent import RecurrentNetClassifier, RecurrentNetRegressor
     from ._wrapper import KerasClassifier, KerasRegressor
 
@@ -35,7 +35,7 @@ __all__ = [
     "TrainingCurveDisplay",
     "__version__",
     "exceptions",
-    "fused_training",
+    "parallel_fits",
 ]
 
 _MODULE_OF = {
@@ -49,19 +49,19 @@ _MODULE_OF = {
     "RecurrentNetClassifier": "._recurrent",
     "RecurrentNetRegressor": "._recurrent",
     "TrainingCurveDisplay": "._displays._training_curves",
-    "fused_training": "._fused",
+    "parallel_fits": "._parallel.backend",
 }
 
 
-def _make_fused_backend(**arguments: object) -> object:
+def _make_backend(**arguments: object) -> object:
     """Make what ``joblib.parallel_config(backend="skneural")`` asks for."""
-    backend: object = import_module("._fused", __name__).FusedBackend(**arguments)
+    backend: object = import_module("._parallel", __name__).ParallelFitsBackend(**arguments)
     return backend
 
 
 if "joblib" in sys.modules:
     # Who has not imported joblib yet cannot have named a backend; loading it for them would take 0.2 s.
-    sys.modules["joblib"].register_parallel_backend("skneural", _make_fused_backend)
+    sys.modules["joblib"].register_parallel_backend("skneural", _make_backend)
 
 
 if not TYPE_CHECKING:  # who checks types sees the imports above, and would take any name for known with this

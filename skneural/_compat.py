@@ -8,7 +8,7 @@ import logging
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,6 @@ from keras.src.random.seed_generator import global_seed_generator
 from keras.src.saving.keras_saveable import KerasSaveable
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework import ops
-from tensorflow.python.ops.parallel_for import pfor
 
 from ._seeds import GLOBAL_GENERATORS
 
@@ -318,18 +317,3 @@ def stateless_optimizer(base: type[keras.optimizers.Optimizer]) -> type[keras.op
     # Behind the optimizer's own class, whose overrides stay, and before the base classes.
     stateless: Any = type(f"Stateless{base.__name__}", (base, _StatelessOptimizer), {})
     return stateless
-
-
-def vectorized(function: Callable[[Any], Any], elements: Any) -> Any:
-    """Apply a function to each entry along the first axis of nested tensors, as operations on the whole.
-
-    TensorFlow 2.21 has no rule for Bitcast, which ``keras.ops.argmax`` uses; its registry of rules has no public name.
-    Register ours until TensorFlow has one.
-    """
-    if "Bitcast" not in pfor._pfor_converter_registry:
-        pfor.RegisterPFor("Bitcast")(_bitcast)
-    return tf.vectorized_map(function, elements, fallback_to_while_loop=False)
-
-
-def _bitcast(stacked: Any) -> Any:
-    return pfor.wrap(tf.bitcast(stacked.stacked_input(0), stacked.get_attr("type")), True)

@@ -34,8 +34,8 @@ _PARAMETERS: dict[str, str] = {
     "validation_data": "X_val=... and y_val=... to fit",
     "X_val": "X_val=... to fit",
     "y_val": "y_val=... to fit",
-    "workers": "fused_training() around a search, or its n_jobs",
-    "n_jobs": "fused_training() around a search, or its n_jobs",
+    "workers": "parallel_fits() around a search, or its n_jobs",
+    "n_jobs": "parallel_fits() around a search, or its n_jobs",
 }
 _NETWORK_PARAMETERS: dict[str, str] = {
     "alpha": "l2=..., times the sum of squared weights (MLP divides it by 2 and by the rows of a batch)",

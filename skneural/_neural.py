@@ -30,6 +30,7 @@ from ._features import network_inputs
 from ._fitted_model import FittedModel, Run
 from ._foreign_names import attribute_hint
 from ._interrupts import is_called_by_the_user
+from ._parallel import current_conduct
 from ._parameters import arguments_of, check_arguments
 from ._plain_values import check_plain_values
 from ._scikit_compat import has_callbacks, keras_callbacks
@@ -362,6 +363,7 @@ class NeuralEstimator(FittedModel):
             early_stopping=self._early_stopping(schedule),
             callbacks=(*callbacks, *schedule.callbacks),
             keeps_interrupted=is_called_by_the_user,
+            conduct=current_conduct(),
             # Keras shows nothing of the loss beyond 2.
             verbose=1 if arguments.get("verbose") == "auto" else min(int(arguments.get("verbose", 0)), 2),
             keras_fit_arguments=rest,

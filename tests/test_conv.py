@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
-from skneural import ConvNetClassifier, ConvNetRegressor, fused_training
+from skneural import ConvNetClassifier, ConvNetRegressor, parallel_fits
 from skneural._conv import auto_epochs
 from skneural._engine._program import traces
 from skneural._validation import moments_of_all_values
@@ -127,7 +127,7 @@ def test_regressor_learns_where_the_light_is():
 def test_images_go_through_search_and_cross_validation(digits):
     X, y = digits[0].reshape(-1, 8, 8), digits[1]
     search = GridSearchCV(ConvNetClassifier(**SMALL), {"filters": [4, (4, 8)], "dropout": [0.1, 0.3]}, cv=2)
-    with fused_training():
+    with parallel_fits():
         together = search.fit(X, y).cv_results_["mean_test_score"]
     np.testing.assert_array_equal(search.fit(X, y).cv_results_["mean_test_score"], together)
     assert len(cross_validate(ConvNetRegressor(**SMALL), X, y, cv=2)["test_score"]) == 2

@@ -79,7 +79,7 @@ def test_type_checkers_see_the_classes_that_are_loaded_lazily() -> None:
 
 def test_type_checkers_report_a_name_that_does_not_exist(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text("from skneural import DenseNetClassifier, fused_training\nfrom skneural import DenseNet\n")
+    script.write_text("from skneural import DenseNetClassifier, parallel_fits\nfrom skneural import DenseNet\n")
     configuration = str(ROOT / "pyproject.toml")
     printed, _, _ = mypy.api.run(["--config-file", configuration, "--cache-dir", str(tmp_path), str(script)])
     assert "script.py:1" not in printed

@@ -202,7 +202,7 @@ def test_lists_and_arrays_go_through_searches_alone_and_fused():
     X, y = unequal_sequences()
     grid = {"learning_rate": [1e-3, 1e-1]}
     alone = GridSearchCV(small(epochs=5), grid, cv=2).fit(X, y)
-    with skneural.fused_training():
+    with skneural.parallel_fits():
         fused = GridSearchCV(small(epochs=5), grid, cv=2).fit(X, y)
     np.testing.assert_allclose(alone.cv_results_["mean_test_score"], fused.cv_results_["mean_test_score"])
     objects = np.empty(len(X), dtype=object)

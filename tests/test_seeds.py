@@ -17,7 +17,7 @@ import tensorflow as tf
 from sklearn.base import clone
 from sklearn.model_selection import cross_validate
 
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor, fused_training
+from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor, parallel_fits
 from skneural._compat import untouched_python_random
 from skneural._seeds import GLOBAL_GENERATORS
 
@@ -267,7 +267,7 @@ def test_a_fit_follows_the_dtype_policy_of_its_time():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         networks[1].fit(X, y)
-        with fused_training():
+        with parallel_fits():
             networks[2:] = cross_validate(networks[2], X, y, cv=2, return_estimator=True)["estimator"]
         loaded = pickle.loads(pickle.dumps(networks[0]))
         assert [policies(network) for network in (networks[0], loaded)] == [{"float32"}] * 2

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ._architecture import global_settings
-from ._ledger import Ledger
+from ._conduct import CancelledRunError, Conduct
 from ._many_inputs import ManyInputs
-from ._meeting import Meeting, MeetingCancelledError, Task, current_task
 from ._memory_errors import telling_memory_errors
 from ._memory_maps import give_pages_back, is_large_map
 from ._network import Network, State
@@ -15,28 +14,24 @@ from ._records import Blueprint, Data, EarlyStopping, Result, Settings
 from ._rows import rows_like
 from ._stored_model import brought_back, carried, duplicate
 from ._threads import take_share_of_cores
-from ._together import trainer
 from ._training import fit
 
 take_share_of_cores()
 
 __all__ = [
     "Blueprint",
+    "CancelledRunError",
+    "Conduct",
     "Data",
     "EarlyStopping",
-    "Ledger",
     "ManyInputs",
-    "Meeting",
-    "MeetingCancelledError",
     "Network",
     "Result",
     "Settings",
     "State",
-    "Task",
     "brought_back",
     "carried",
     "copy_of_part",
-    "current_task",
     "duplicate",
     "fingerprint",
     "fit",
@@ -48,7 +43,6 @@ __all__ = [
     "row_shape_of",
     "rows_like",
     "telling_memory_errors",
-    "trainer",
     "unwrapped",
     "with_seed",
     "wrapped",

@@ -27,7 +27,7 @@ def train_alone(job: Job) -> Result:
     ------
     ObstacleError
         Before the network or the caller's hooks have seen anything.
-    MeetingCancelledError
+    CancelledRunError
         When the job is asked to stop.
     """
     job.ask()

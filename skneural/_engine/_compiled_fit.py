@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +15,6 @@ from ._epoch_programs import PassShape, Runner, pass_program
 from ._epochs import EpochJudge
 from ._feeding import Rows, bucket
 from ._interrupts import interruptible
-from ._ledger import Ledger
-from ._meeting import MeetingCancelledError
 from ._native_form import has_native_run
 from ._native_run import NativePass
 from ._network import Network, State
@@ -117,21 +115,13 @@ class Pass:
 
 @dataclass(eq=False)
 class Job:
-    """One network on its way through a training run, in steps that are the same whether it is trained alone or not.
-
-    Jobs whose passes have the same template and equal shapes differ in arrays only.
-    """
+    """One network on its way through a training run."""
 
     network: Network
     state: State
     training: Pass
     validation: Pass | None
     settings: Settings
-    should_stop: Callable[[], bool] = field(default=lambda: False)
-    # What a program, or the native engine, is called in.
-    turn: Callable[[], AbstractContextManager[None]] = nullcontext
-    ledger: Ledger = field(default_factory=Ledger)
-    error: BaseException | None = None
     has_trained: bool = field(init=False, default=False)
     epoch: int = field(init=False)
     is_done: bool = field(init=False, default=False)
@@ -156,8 +146,11 @@ class Job:
 
     def ask(self) -> None:
         """Raise where the job is asked to stop."""
-        if self.should_stop():
-            raise MeetingCancelledError
+        self.settings.conduct.ask()
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Give what a program, or the native engine, is called in."""
+        return self.settings.conduct.turn(self.n_bytes)
 
     @property
     def n_epochs_left(self) -> int:
@@ -245,7 +238,7 @@ class Job:
         if self.judge.end_epoch(self.epoch, logs, lambda: self.state) or self.callbacks.ask_to_stop:
             self.judge.stopped_by = self.judge.stopped_by or "callback"
         self.epoch += 1
-        self.ledger.advance()
+        self.settings.conduct.advance()
         self.is_done = self.judge.stopped_by is not None or self.n_epochs_left < 1
 
     def end(self) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from ._conduct import Conduct
+
 if TYPE_CHECKING:
     import keras
     import numpy as np
@@ -68,6 +70,7 @@ class Settings:
     ``learning_rate_factors`` has one factor per epoch, which the optimizer's learning rate is multiplied with in that
     epoch only.
     ``keeps_interrupted`` tells, after Ctrl-C, whether the run keeps what it has; else the interrupt goes on.
+    ``conduct`` is how the run gets on with others.
     ``keras_fit_arguments`` are those of ``keras.Model.fit`` that have no field here; any of them sends the run through
     Keras's own ``fit``.
     """
@@ -85,6 +88,7 @@ class Settings:
     on_epoch_end: Callable[[int, Mapping[str, float]], bool] | None = None
     verbose: int = 0
     keeps_interrupted: Callable[[], bool] = lambda: True
+    conduct: Conduct = field(default_factory=Conduct)
     keras_fit_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def learning_rate_in(self, epoch: int, rate: Any) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -17,14 +16,13 @@ from skneural.exceptions import TrainingDivergedError
 from ._alone import train_alone
 from ._compilable import why_not_settings
 from ._compiled_fit import Job, make_job
+from ._conduct import Conduct
 from ._keras_fit import fit_with_keras
-from ._meeting import MeetingCancelledError, current_task
 from ._network import Network
 from ._obstacles import ObstacleError
 from ._prediction import row_shape_of
 from ._records import Data, Result, Settings
 from ._rows import rows_like
-from ._together import may_be_stacked
 
 _logger = logging.getLogger("skneural")
 # Keras's own fit keeps state that is global to the process. Who is in it and calls others, from a callback, stands
@@ -67,7 +65,7 @@ def _fit(network: Network, train: Data, validation: Data | None, settings: Setti
         except ObstacleError as error:
             why_keras = str(error)
     _logger.info("Training goes through Keras's own fit: %s.", why_keras)
-    with _keras_fit_alone(), _counted(settings) as counted:
+    with _keras_fit_alone(settings.conduct), _counted(settings) as counted:
         return fit_with_keras(network, train, validation, counted, why_keras)
 
 
@@ -79,33 +77,22 @@ def _like_inputs(network: Network, data: Data) -> Data:
 
 
 def _train(job: Job) -> Result:
-    """Train a network now, or in a task of a meeting together with those of other tasks where that pays."""
-    task = current_task()
-    if task is None:
-        return train_alone(job)
-    meeting = task.meeting
-    job.ledger = meeting.ledger
-    job.ledger.begin(job.n_epochs_left)
+    """Train a network, counted among those that are under way."""
+    conduct = job.settings.conduct
+    conduct.begin(job.n_epochs_left)
     try:
-        if task.n_models > 1 and may_be_stacked(job, task.n_models):
-            result: Result = task.train(job, job.n_bytes)
-            return result
-        job.should_stop = lambda: task.is_cancelled
-        job.turn = partial(meeting.turn_to_train, job.n_bytes)
         return train_alone(job)
     finally:
-        job.ledger.end(job.n_epochs_left)
+        conduct.end(job.n_epochs_left)
 
 
 @contextmanager
-def _keras_fit_alone() -> Iterator[None]:
-    """Let no other thread be in Keras's own fit; a task that waits for that is away meanwhile."""
-    task, lock = current_task(), _KERAS_FIT.get()
-    if not lock.acquire(blocking=task is None):
-        assert task is not None
-        task.meeting.go_away(task)
-        lock.acquire()
-        task.meeting.come_back(task)
+def _keras_fit_alone(conduct: Conduct) -> Iterator[None]:
+    """Let no other thread be in Keras's own fit; others go on while one waits for that."""
+    lock = _KERAS_FIT.get()
+    if not lock.acquire(blocking=False):
+        with conduct.away():
+            lock.acquire()
     within = _KERAS_FIT.set(threading.Lock())
     try:
         yield
@@ -116,19 +103,14 @@ def _keras_fit_alone() -> Iterator[None]:
 
 @contextmanager
 def _counted(settings: Settings) -> Iterator[Settings]:
-    """Let a run in a task of a meeting be counted there, and end with its epoch when the task is cancelled."""
-    task = current_task()
-    if task is None:
-        yield settings
-        return
-    ledger, n_left = task.meeting.ledger, settings.epochs
-    ledger.begin(n_left)
+    """Let a run in Keras's own fit be counted among those under way, and end with its epoch where it is to end."""
+    conduct, n_left = settings.conduct, settings.epochs
+    conduct.begin(n_left)
 
     def begin(epoch: int) -> None:
         nonlocal n_left
-        if task.is_cancelled:
-            raise MeetingCancelledError
-        ledger.advance()
+        conduct.ask()
+        conduct.advance()
         n_left -= 1
         if settings.on_epoch_begin is not None:
             settings.on_epoch_begin(epoch)
@@ -136,7 +118,7 @@ def _counted(settings: Settings) -> Iterator[Settings]:
     try:
         yield replace(settings, on_epoch_begin=begin)
     finally:
-        ledger.end(n_left)
+        conduct.end(n_left)
 
 
 def _split_off(train: Data, validation: Data | None, settings: Settings) -> tuple[Data, Data | None, Settings]:

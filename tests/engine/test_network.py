@@ -12,9 +12,7 @@ from conftest import dense_blueprint
 
 from skneural import DenseNetClassifier
 from skneural._engine import Blueprint, Network, Settings, fit, predict
-from skneural._engine._compiled_fit import make_job
 from skneural._engine._template import Template
-from skneural._engine._together import n_products
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
@@ -331,23 +329,6 @@ def test_layers_may_hold_tensors(kind, three_blobs):
     network = Network.from_blueprint(blueprint, 1)
     # What a user has written may mix rows, so the last batch is not padded.
     assert fit(network, three_blobs, None, SETTINGS).way == "compiled"
-
-
-def test_products_are_counted_at_each_place_of_a_layer_and_of_those_inside_it(three_blobs):
-    shared = keras.layers.Dense(8)
-    inputs = keras.Input((8,))
-    outputs = keras.layers.Dense(3, "softmax")(shared(shared(inputs)))
-    in_sequence = [
-        keras.layers.Reshape((4, 2)),
-        keras.layers.TimeDistributed(keras.layers.Dense(5, use_bias=False)),
-        keras.layers.GlobalAveragePooling1D(),
-        keras.layers.Dense(3, "softmax"),
-    ]
-    counts = []
-    for model in (keras.Model(inputs, outputs), keras.Sequential([keras.Input((8,)), *in_sequence])):
-        model.compile("adam", "sparse_categorical_crossentropy")
-        counts.append(n_products(make_job(Network.from_model(model), three_blobs, None, SETTINGS)))
-    assert counts == [16 * (8 * 8 + 8 + 8 * 3 + 3), 16 * (4 * 2 * 5 + 5 * 3 + 3)]
 
 
 @pytest.mark.parametrize("initializer", ["glorot_uniform", "he_uniform", "lecun_uniform"])

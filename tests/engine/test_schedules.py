@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from test_equals_keras import build, make_data, train_both_ways
 
-from skneural import DenseNetClassifier, fused_training
+from skneural import DenseNetClassifier, parallel_fits
 from skneural._engine._program import traces
 from skneural._schedules import learning_rate_factors
 
@@ -67,12 +67,11 @@ def test_a_schedule_changes_the_result_and_compiles_nothing():
     assert cosine.loss_curve_[-1] > constant.loss_curve_[-1] * 1.01
 
 
-def test_stacked_networks_have_each_its_own_rate(monkeypatch):
-    monkeypatch.setattr("skneural._engine._together.COMPILE_SECONDS", 0.0)
+def test_networks_side_by_side_have_each_its_own_rate():
     grid = {"learning_rate_schedule": ["constant", "cosine"], "epochs": [3, 8]}
     search = GridSearchCV(DenseNetClassifier((8,), random_state=0), grid, cv=2, scoring="neg_log_loss")
     alone = search.fit(*digits()).cv_results_["mean_test_score"]
-    with fused_training():
+    with parallel_fits():
         together = search.fit(*digits()).cv_results_["mean_test_score"]
     np.testing.assert_allclose(together, alone, rtol=1e-4)
     assert len(set(np.round(alone, 3))) == 4

@@ -1,9 +1,8 @@
-"""How fast searches and ensembles are under fused training, beside scikeras, MLPClassifier and our own fits in turn.
+"""How fast searches and ensembles are in parallel fits, beside scikeras, MLPClassifier and our own fits in turn.
 
 Each pair of figures comes from a process of its own: it holds scoring, and in its first part compiling, but not reading
 the rows. Every ratio is between figures of this run, our own fits and the block's taken in turn. Run:
-python benchmarks/fused.py [--only NAME ...] or, for the measurement behind the rule that decides on stacking,
-python benchmarks/fused.py --rule
+python benchmarks/parallel_fits.py [--only NAME ...]
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -137,14 +135,14 @@ TASKS: dict[str, tuple[Work, Rows, dict[tuple[str, int], float]]] = {
 def measure(name: str, peer: str, n_jobs: int) -> tuple[float, float]:
     """Measure one task, the first and a later time in this process. Imports are not counted.
 
-    ``n_jobs`` of 0 means fused training.
+    ``n_jobs`` of 0 means parallel fits.
     """
     import skneural
 
     network_of(peer)
     work, rows, _ = TASKS[name]
     task = partial(work, rows(), peer, n_jobs or None)
-    block = contextlib.nullcontext() if n_jobs else skneural.fused_training()
+    block = contextlib.nullcontext() if n_jobs else skneural.parallel_fits()
     with block:
         first = engine.seconds(task)
         # A peer that compiles for every fit takes as long again.
@@ -162,74 +160,20 @@ def in_a_process(*arguments: object) -> tuple[float, float]:
 
 
 def comparison(name: str, peer: str, n_jobs: int) -> list[float]:
-    """Give seconds under fused training and with the peer, first and later, and how many times faster that is.
+    """Give seconds in parallel fits and with the peer, first and later, and how many times faster that is.
 
     Medians of several measurements in turn, of our own fits; the others' are too far away for noise to matter.
     """
     taken = []
     for _ in range(7 if peer == "skneural" else 1):
-        fused, other = in_a_process(name, "skneural", 0), in_a_process(name, peer, n_jobs)
-        taken.append([*fused, *other, other[0] / fused[0], other[1] / fused[1]])
+        block, other = in_a_process(name, "skneural", 0), in_a_process(name, peer, n_jobs)
+        taken.append([*block, *other, other[0] / block[0], other[1] / block[1]])
     return [float(median) for median in np.median(taken, axis=0)]
-
-
-def networks_of_the_rule() -> dict[str, tuple[Callable[..., Any], Any]]:
-    """Give networks from small to large, each with rows to learn from."""
-    from skneural import ConvNetClassifier, DenseNetClassifier
-
-    X, y = engine.digits()
-    networks: dict[str, tuple[Callable[..., Any], Any]] = {}
-    for hidden, batch_size in (((10,), 32), ((30,), 32), ((100,), 32), ((256, 128), 64), ((512, 256), 128)):
-        networks[f"dense {hidden}"] = partial(DenseNetClassifier, hidden, batch_size=batch_size), (X, y)
-    for filters in ((2,), (4,), (8,), (8, 16), (16, 32)):
-        plain = {"convolutions_per_block": 1, "hidden_layer_sizes": (), "augmentation": False, "batch_size": 32}
-        plain |= {"batch_normalization": False, "dropout": 0.0}
-        networks[f"convolutional {filters}"] = partial(ConvNetClassifier, (8, 8), filters=filters, **plain), (X, y)
-    return networks
-
-
-def print_rule() -> None:
-    """Print what a step of one network costs alone and in stacks, in two threads."""
-    from skneural._engine import _native_form, _together, _training
-
-    # The native engine stacks nothing.
-    _native_form._native = None
-
-    class Taken(BaseException):
-        """Ends a fit once its job is laid out."""
-
-    def jobs_of(make: Callable[..., Any], data: Any, n_jobs: int) -> list[Any]:
-        jobs: list[Any] = []
-
-        def take(job: Any) -> None:
-            jobs.append(job)
-            raise Taken
-
-        _training._train, kept = take, _training._train
-        for seed in range(n_jobs):
-            with contextlib.suppress(Taken):
-                make(epochs=10, random_state=seed).fit(*data)
-        _training._train = kept
-        return jobs
-
-    print("| network | products a step | slots | first, s | us per network and step |\n|---|---:|---:|---:|---:|")
-    for name, (make, data) in networks_of_the_rule().items():
-        for n_slots in (0, 4, 8, 16):
-            taken = []
-            for _ in range(3):
-                jobs = jobs_of(make, data, 32)
-                started = time.perf_counter()
-                _together._train_group(jobs, _together.Plan(2, n_slots), {})
-                taken.append(time.perf_counter() - started)
-            n_steps = sum(10 * job.training.rows.n_batches for job in jobs)
-            us = 1e6 * min(taken) / n_steps
-            print(f"| {name} | {_together.n_products(jobs[0])} | {n_slots} | {taken[0]:.1f} | {us:.1f} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(TASKS), default=list(TASKS))
-    parser.add_argument("--rule", action="store_true", help="print the measurement behind the rule of stacking")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -238,11 +182,8 @@ def main() -> None:
         print(json.dumps(measure(name, peer, int(n_jobs))))
         return
     engine.print_versions()
-    if arguments.rule:
-        print_rule()
-        return
     print("Seconds of the first time in a process, compiling included, and of a later time.\n")
-    print("| task | fused | later | against | n_jobs | first | later | times faster | later | aim |")
+    print("| task | parallel fits | later | against | n_jobs | first | later | times faster | later | aim |")
     print("|---|---:|---:|---|---:|---:|---:|---:|---:|---:|")
     for name in arguments.only:
         for (peer, n_jobs), aim in TASKS[name][2].items():

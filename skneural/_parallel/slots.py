@@ -1,4 +1,4 @@
-"""Which tasks of a meeting may compute, and which may begin."""
+"""Which tasks may compute, and which may begin."""
 
 from __future__ import annotations
 

@@ -1,0 +1,11 @@
+"""Many fits at once, in threads of one process that share its processors: a joblib backend and what it schedules.
+
+It imports the engine, never the other way round: a training run only knows the ``Conduct`` that it is given.
+"""
+
+from __future__ import annotations
+
+from .backend import ParallelFitsBackend, parallel_fits
+from .scheduler import current_conduct
+
+__all__ = ["ParallelFitsBackend", "current_conduct", "parallel_fits"]
