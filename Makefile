@@ -45,7 +45,7 @@ lint: venv
 	$(VENV)/bin/codespell
 
 # The environment is up to date when it was made from this very lock and C code, in this place, and its Python still runs.
-MADE_FROM = { cat requirements.lock setup.py skneural/_engine/native/*; pwd; }
+MADE_FROM = { cat requirements.lock setup.py skneural/_engine/native/c/*; pwd; }
 
 venv:
 	@if $(MADE_FROM) | cmp -s - $(VENV)/made-from && $(VENV_PYTHON) -c ""; then :; \

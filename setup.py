@@ -4,12 +4,12 @@ from glob import glob
 
 from setuptools import Extension, setup
 
-NATIVE = "skneural/_engine/native"
+NATIVE = "skneural/_engine/native/c"
 
 setup(
     ext_modules=[
         Extension(
-            "skneural._engine._native",
+            "skneural._engine.native._native",
             sorted(glob(f"{NATIVE}/*.c")),
             depends=sorted(glob(f"{NATIVE}/*.h")),
             extra_compile_args=["-O3", "-std=gnu11", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"],

@@ -153,7 +153,8 @@ MEASUREMENTS: dict[str, Callable[[str], dict[str, float]]] = {
 
 def compare_kernels() -> None:
     """Print the time of a training step by XLA, with products for convolutions, and by TensorFlow's own kernels."""
-    from skneural._engine import Data, Network, Settings, _products, fit
+    from skneural._engine import Data, Network, Settings, fit
+    from skneural._engine.model import products as _products
 
     print("Milliseconds a step, in brackets the seconds of the first fit.\n")
     print("| pixels | filters | per block | batch | windows, 1e6 values | XLA | TensorFlow |")

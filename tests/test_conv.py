@@ -17,7 +17,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from skneural import ConvNetClassifier, ConvNetRegressor, parallel_fits
 from skneural._conv import auto_epochs
-from skneural._engine._program import traces
+from skneural._engine.xla.program import traces
 from skneural._validation import moments_of_all_values
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skneural import DenseNetClassifier, KerasClassifier
-from skneural._engine._compiled_fit import Job
+from skneural._engine.loop.job import Job
 from skneural.exceptions import InterruptedFitWarning
 
 rng = np.random.default_rng(0)

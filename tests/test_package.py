@@ -118,7 +118,7 @@ print(json.dumps(sorted(set(names) - {"__builtins__"})))
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
 def test_the_native_engine_is_built_where_there_is_a_compiler() -> None:
-    assert importlib.util.find_spec("skneural._engine._native") is not None, "make fresh-venv builds it"
+    assert importlib.util.find_spec("skneural._engine.native._native") is not None, "make fresh-venv builds it"
 
 
 def test_version_is_the_installed_one() -> None:

@@ -163,7 +163,7 @@ def test_compiled_training_equals_that_of_keras(cell):
 
 
 def test_second_fit_compiles_nothing():
-    from skneural._engine._program import traces
+    from skneural._engine.xla.program import traces
 
     X, y = unequal_sequences()
     network = small(epochs=3).fit(X, y)

@@ -14,8 +14,8 @@ import tensorflow as tf
 from sklearn.datasets import make_classification
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
-from skneural._engine import _template
-from skneural._engine._kept import LeastRecentlyUsed
+from skneural._engine.kept import LeastRecentlyUsed
+from skneural._engine.model import template as _template
 
 X, y = make_classification(n_samples=60, n_features=5, random_state=0)
 X = X.astype(np.float32)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from ._architecture import global_settings
-from ._conduct import CancelledRunError, Conduct
-from ._many_inputs import ManyInputs
-from ._memory_errors import telling_memory_errors
-from ._memory_maps import give_pages_back, is_large_map
-from ._network import Network, State
-from ._parts import copy_of_part, fingerprint, is_plain, unwrapped, with_seed, wrapped
-from ._prediction import predict, row_shape_of
-from ._records import Blueprint, Data, EarlyStopping, Result, Settings
-from ._rows import rows_like
-from ._stored_model import brought_back, carried, duplicate
-from ._threads import take_share_of_cores
-from ._training import fit
+from .conduct import CancelledRunError, Conduct
+from .data.many_inputs import ManyInputs
+from .data.memory_maps import give_pages_back, is_large_map
+from .data.rows import rows_like
+from .identity.architecture import global_settings
+from .identity.parts import copy_of_part, fingerprint, is_plain, unwrapped, with_seed, wrapped
+from .identity.stored_model import brought_back, carried, duplicate
+from .memory_errors import telling_memory_errors
+from .model.network import Network, State
+from .prediction import predict, row_shape_of
+from .records import Blueprint, Data, EarlyStopping, Result, Settings
+from .threads import take_share_of_cores
+from .training import fit
 
 take_share_of_cores()
 

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from skneural._engine import Blueprint, Data, _native_form
+from skneural._engine import Blueprint, Data
+from skneural._engine.native import form as _native_form
 
 
 @pytest.fixture(autouse=True)

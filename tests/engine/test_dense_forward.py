@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skneural._engine import Network, predict
-from skneural._engine._dense_forward import DenseForward, dense_forward
+from skneural._engine.dense_forward import DenseForward, dense_forward
 
 
 def built(*layers, n_features=5):

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from skneural._engine import Data, Network, Settings, _products, fit
+from skneural._engine import Data, Network, Settings, fit
+from skneural._engine.model import products as _products
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")

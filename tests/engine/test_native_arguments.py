@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from test_native_runs import trained
 
-from skneural._engine import _native_form, _native_run
+from skneural._engine.native import form as _native_form
+from skneural._engine.native import run as _native_run
 
 pytestmark = [
     pytest.mark.native,
@@ -120,7 +121,7 @@ import sys
 sys.path[:0] = [{folder!r}, {tests!r}]
 import numpy as np
 from test_native_arguments import captured_arguments
-from skneural._engine import _native_form
+from skneural._engine.native import form as _native_form
 arguments = captured_arguments()
 rng = np.random.default_rng(0)
 odd = [None, -1, 0, 2**31, "text", b"", (), (1, 2), np.zeros(0, np.float32), np.zeros((3, 3)), {{}}, 1e300]

@@ -10,19 +10,13 @@ import pytest
 from scipy import sparse
 from test_equals_keras import train_both_ways
 
-from skneural._engine import (
-    Data,
-    EarlyStopping,
-    Network,
-    Settings,
-    _feeding,
-    _memory_maps,
-    _native_form,
-    _native_run,
-    _threads,
-    fit,
-)
-from skneural._engine._program import traces
+from skneural._engine import Data, EarlyStopping, Network, Settings, fit
+from skneural._engine import threads as _threads
+from skneural._engine.data import feeding as _feeding
+from skneural._engine.data import memory_maps as _memory_maps
+from skneural._engine.native import form as _native_form
+from skneural._engine.native import run as _native_run
+from skneural._engine.xla.program import traces
 
 pytestmark = [
     pytest.mark.native,

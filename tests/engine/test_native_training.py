@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from test_equals_keras import BATCH_SIZE, N_ROWS, OPTIMIZERS, build, make_data, train_both_ways
 
-from skneural._engine import Data, Network, Settings, _native_form, fit
-from skneural._engine._compiled_fit import make_job
-from skneural._engine._template import Template
+from skneural._engine import Data, Network, Settings, fit
+from skneural._engine.loop.job import make_job
+from skneural._engine.model.template import Template
+from skneural._engine.native import form as _native_form
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = [

@@ -12,7 +12,7 @@ from conftest import dense_blueprint
 
 from skneural import DenseNetClassifier
 from skneural._engine import Blueprint, Network, Settings, fit, predict
-from skneural._engine._template import Template
+from skneural._engine.model.template import Template
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")

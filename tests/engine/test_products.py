@@ -8,10 +8,12 @@ import pytest
 import tensorflow as tf
 from keras import layers as L
 
-from skneural._engine import Data, Network, Settings, _products, _run_programs, fit
-from skneural._engine._compiled_fit import make_job
-from skneural._engine._products import let_layers_use_products, suits_xla
-from skneural._engine._program import Program
+from skneural._engine import Data, Network, Settings, fit
+from skneural._engine.loop.job import make_job
+from skneural._engine.model import products as _products
+from skneural._engine.model.products import let_layers_use_products, suits_xla
+from skneural._engine.xla import runs as _run_programs
+from skneural._engine.xla.program import Program
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")

@@ -16,10 +16,12 @@ from sklearn.datasets import load_iris
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
-from skneural._engine import EarlyStopping, Network, Settings, _pace, _run_programs, fit
-from skneural._engine._feeding import Rows
-from skneural._engine._kept import LeastRecentlyUsed
-from skneural._engine._program import Program, traces
+from skneural._engine import EarlyStopping, Network, Settings, fit
+from skneural._engine.data.feeding import Rows
+from skneural._engine.kept import LeastRecentlyUsed
+from skneural._engine.loop import pace as _pace
+from skneural._engine.xla import runs as _run_programs
+from skneural._engine.xla.program import Program, traces
 
 X, Y = load_iris(return_X_y=True)
 

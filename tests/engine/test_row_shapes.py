@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from skneural import KerasClassifier, KerasRegressor
-from skneural._engine._program import Program
+from skneural._engine.xla.program import Program
 
 rng = np.random.default_rng(0)
 L = keras.layers

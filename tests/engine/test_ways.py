@@ -13,8 +13,9 @@ import tensorflow as tf
 from conftest import dense_blueprint
 from scipy import sparse
 
-from skneural._engine import Data, Network, Settings, _feeding, fit, predict
-from skneural._engine._template import build_model
+from skneural._engine import Data, Network, Settings, fit, predict
+from skneural._engine.data import feeding as _feeding
+from skneural._engine.model.template import build_model
 
 
 def trained(make_model, data, **changes):

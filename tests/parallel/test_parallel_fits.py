@@ -46,7 +46,7 @@ from skneural import (
     KerasClassifier,
     RecurrentNetClassifier,
 )
-from skneural._engine import _native_form
+from skneural._engine.native import form as _native_form
 
 X, Y = load_iris(return_X_y=True)
 NETWORK = DenseNetClassifier((6,), epochs=4, batch_size=16, random_state=0)

@@ -7,9 +7,8 @@ from typing import Any
 import keras
 
 from skneural._compat import compiled_metrics, take_initial_epoch
-
-from ._network import Network, State
-from ._records import Settings
+from skneural._engine.model.network import Network, State
+from skneural._engine.records import Settings
 
 
 class _Collector(keras.callbacks.Callback):

@@ -22,8 +22,8 @@ from skneural._compat import (
     untouched_python_random,
 )
 
-from ._architecture import give_users_attributes, named_by_users, users_attributes
-from ._parts import copy_of_part, mapped, optimizer_from, unwrapped, wrapped
+from .architecture import give_users_attributes, named_by_users, users_attributes
+from .parts import copy_of_part, mapped, optimizer_from, unwrapped, wrapped
 
 
 @dataclass(frozen=True)

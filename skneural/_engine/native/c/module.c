@@ -447,12 +447,12 @@ end:
 }
 
 static PyMethodDef methods[] = {
-    {"run", run, METH_VARARGS, "Train a dense network, or judge it; _native_run.py says how it is called."},
+    {"run", run, METH_VARARGS, "Train a dense network, or judge it; run.py says how it is called."},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "skneural._engine._native", "Dense networks trained by machine code.", 0, methods,
+    PyModuleDef_HEAD_INIT, "skneural._engine.native._native", "Dense networks trained by machine code.", 0, methods,
     NULL, NULL, NULL, NULL,
 };
 

@@ -13,16 +13,16 @@ import numpy as np
 
 from skneural.exceptions import TrainingDivergedError
 
-from ._alone import train_alone
-from ._compilable import why_not_settings
-from ._compiled_fit import Job, make_job
-from ._conduct import Conduct
-from ._keras_fit import fit_with_keras
-from ._network import Network
-from ._obstacles import ObstacleError
-from ._prediction import row_shape_of
-from ._records import Data, Result, Settings
-from ._rows import rows_like
+from .conduct import Conduct
+from .data.rows import rows_like
+from .identity.compilable import why_not_settings
+from .identity.obstacles import ObstacleError
+from .loop.alone import train_alone
+from .loop.job import Job, make_job
+from .loop.keras_fit import fit_with_keras
+from .model.network import Network
+from .prediction import row_shape_of
+from .records import Data, Result, Settings
 
 _logger = logging.getLogger("skneural")
 # Keras's own fit keeps state that is global to the process. Who is in it and calls others, from a callback, stands

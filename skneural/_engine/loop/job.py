@@ -10,22 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._callbacks import LiveCallbacks
-from ._epoch_programs import PassShape, Runner, pass_program
-from ._epochs import EpochJudge
-from ._feeding import Rows, bucket
-from ._interrupts import interruptible
-from ._native_form import has_native_run
-from ._native_run import NativePass
-from ._network import Network, State
-from ._obstacles import obstacle_from
-from ._pace import NoPace, pace_of
-from ._products import suits_xla
-from ._program import Program
-from ._records import Data, Result, Settings
-from ._rows import epoch_order
-from ._steps import RowsMeetError
-from ._template import Template
+from skneural._engine.data.feeding import Rows, bucket
+from skneural._engine.data.rows import epoch_order
+from skneural._engine.identity.obstacles import obstacle_from
+from skneural._engine.interrupts import interruptible
+from skneural._engine.model.network import Network, State
+from skneural._engine.model.products import suits_xla
+from skneural._engine.model.template import Template
+from skneural._engine.native.form import has_native_run
+from skneural._engine.native.run import NativePass
+from skneural._engine.records import Data, Result, Settings
+from skneural._engine.xla.passes import PassShape, Runner, pass_program
+from skneural._engine.xla.program import Program
+from skneural._engine.xla.steps import RowsMeetError
+
+from .callbacks import LiveCallbacks
+from .judge import EpochJudge
+from .pace import NoPace, pace_of
 
 # Validation in larger batches gives the same numbers with fewer steps.
 _VALIDATION_BATCH = 256

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from ._kept import LeastRecentlyUsed
-from ._program import Program
-from ._steps import Batch, ModelState, evaluate_on_batch, metric_results, train_on_batch
-from ._template import StepInputs, Template
+from skneural._engine.kept import LeastRecentlyUsed
+from skneural._engine.model.template import StepInputs, Template
+
+from .program import Program
+from .steps import Batch, ModelState, evaluate_on_batch, metric_results, train_on_batch
 
 MAX_PROGRAMS = 32
 Inputs = dict[str, Any]

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ._memory_maps import give_pages_back, is_large_map
-from ._program import empty_aligned
-from ._records import Data
-from ._rows import target_dtype
+from skneural._engine.records import Data
+from skneural._engine.xla.program import empty_aligned
+
+from .memory_maps import give_pages_back, is_large_map
+from .rows import target_dtype
 
 # Dense rows beyond this stay where they are and are copied to the program part after part.
 RESIDENT_BYTES = 64 * 2**20

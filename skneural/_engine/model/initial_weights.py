@@ -11,8 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from skneural._compat import flatten_layers
-
-from ._parts import with_seed
+from skneural._engine.identity.parts import with_seed
 
 # Where the attribute that holds a weight's initializer is not named after the weight.
 _INITIALIZER_OF = {

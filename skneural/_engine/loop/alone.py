@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ._compiled_fit import Job, as_number
-from ._interrupts import InterruptedCallError, interruptible
-from ._native_run import NativeRun, native_run
-from ._network import State
-from ._obstacles import obstacle_from
-from ._pace import pace_of
-from ._program import Program
-from ._records import Result
-from ._run_programs import RunShape, epochs_with_room, padded_epochs, run_program
-from ._steps import RowsMeetError
+from skneural._engine.identity.obstacles import obstacle_from
+from skneural._engine.interrupts import InterruptedCallError, interruptible
+from skneural._engine.model.network import State
+from skneural._engine.native.run import NativeRun, native_run
+from skneural._engine.records import Result
+from skneural._engine.xla.program import Program
+from skneural._engine.xla.runs import RunShape, epochs_with_room, padded_epochs, run_program
+from skneural._engine.xla.steps import RowsMeetError
+
+from .job import Job, as_number
+from .pace import pace_of
 
 
 def train_alone(job: Job) -> Result:

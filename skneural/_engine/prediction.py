@@ -13,13 +13,13 @@ from scipy import sparse
 
 from skneural._compat import flatten_layers, without_retracing_warnings
 
-from ._dense_forward import DenseForward, dense_forward
-from ._kept import LeastRecentlyUsed
-from ._memory_maps import give_pages_back
-from ._network import Network
-from ._obstacles import obstacle_from
-from ._program import TRACING, Program
-from ._rows import dense_rows, rows_like
+from .data.memory_maps import give_pages_back
+from .data.rows import dense_rows, rows_like
+from .dense_forward import DenseForward, dense_forward
+from .identity.obstacles import obstacle_from
+from .kept import LeastRecentlyUsed
+from .model.network import Network
+from .xla.program import TRACING, Program
 
 _logger = logging.getLogger("skneural")
 MAX_FORWARD_PROGRAMS = 64

@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ._epoch_programs import Inputs, PassShape, one_pass, row_specs, state_specs
-from ._kept import LeastRecentlyUsed
-from ._program import Program
-from ._steps import metric_results
-from ._template import Template
+from skneural._engine.kept import LeastRecentlyUsed
+from skneural._engine.model.template import Template
+
+from .passes import Inputs, PassShape, one_pass, row_specs, state_specs
+from .program import Program
+from .steps import metric_results
 
 MAX_RUN_PROGRAMS = 32
 _MAX_EPOCHS = 64

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skneural._compat import forget_gradients, make_callable
 
-from ._function_numbers import with_numbered_functions
+from .function_numbers import with_numbered_functions
 
 # Tracing calls layers, optimizers and metrics of a shared template, so one thread traces at a time.
 TRACING = threading.RLock()

@@ -16,8 +16,8 @@ from skneural._compat import (
     untouched_python_random,
 )
 
-from ._obstacles import ObstacleError
-from ._parts import copy_of_part, fingerprint, is_plain, optimizer_from
+from .obstacles import ObstacleError
+from .parts import copy_of_part, fingerprint, is_plain, optimizer_from
 
 # What tells models apart without changing the code of their programs.
 _WITHOUT_EFFECT = {"name", "seed", "build_config", "shared_object_id", "learning_rate"}

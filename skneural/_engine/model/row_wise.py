@@ -8,7 +8,7 @@ import keras
 
 from skneural._compat import compiled_metrics, flatten_layers, wrapped_arguments, wrapped_function
 
-from ._numbers import penalty_kinds
+from .numbers import penalty_kinds
 
 _MIXING_LAYERS = (keras.layers.Lambda, keras.layers.MixUp, keras.layers.CutMix)
 _ROW_WISE_LOSSES = {

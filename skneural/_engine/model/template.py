@@ -27,20 +27,20 @@ from skneural._compat import (
     stateless_optimizer,
     untouched_python_random,
 )
+from skneural._engine.identity.compilable import why_not_model, why_not_optimizer
+from skneural._engine.identity.obstacles import ObstacleError, obstacle_from
+from skneural._engine.identity.parts import optimizer_from
+from skneural._engine.kept import LeastRecentlyUsed
 
-from ._compilable import why_not_model, why_not_optimizer
-from ._dropout import dropped, uniform_numbers
-from ._initial_weights import InitialWeights, first_values
-from ._kept import LeastRecentlyUsed
-from ._native_optimizers import LEARNING_RATE_INDEX, first_values_of_known
-from ._numbers import dropout_layers, number_slots, penalty_kinds
-from ._obstacles import ObstacleError, obstacle_from
-from ._parts import optimizer_from
-from ._products import let_layers_use_products
-from ._row_wise import averages_rows, is_row_wise
+from .dropout import dropped, uniform_numbers
+from .initial_weights import InitialWeights, first_values
+from .numbers import dropout_layers, number_slots, penalty_kinds
+from .optimizers import LEARNING_RATE_INDEX, first_values_of_known
+from .products import let_layers_use_products
+from .row_wise import averages_rows, is_row_wise
 
 if TYPE_CHECKING:
-    from ._records import Blueprint
+    from skneural._engine.records import Blueprint
 
 _logger = logging.getLogger("skneural")
 MAX_TEMPLATES = 64

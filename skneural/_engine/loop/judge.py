@@ -9,9 +9,8 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
+from skneural._engine.records import EarlyStopping, Settings
 from skneural.exceptions import TrainingDivergedError
-
-from ._records import EarlyStopping, Settings
 
 Weights = TypeVar("Weights")
 StoppedBy = Literal["early_stopping", "callback"]

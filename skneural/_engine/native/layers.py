@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
-from ._dense_forward import is_plain_dense
+from skneural._engine.dense_forward import is_plain_dense
 
 # The names of activations in the native engine. A softmax can only be the output's.
 SOFTMAX = "SOFTMAX"

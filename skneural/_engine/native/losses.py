@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from ._native_layers import ACTIVATIONS, SOFTMAX
+from .layers import ACTIVATIONS, SOFTMAX
 
 SPARSE_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY = "SPARSE_CROSS_ENTROPY", "CATEGORICAL_CROSS_ENTROPY"
 _LINEAR, _SIGMOID = ACTIVATIONS[keras.activations.linear], ACTIVATIONS[keras.activations.sigmoid]

@@ -9,9 +9,8 @@ import keras
 import tensorflow as tf
 
 from skneural._compat import clear_losses, compiled_metrics
-
-from ._obstacles import ObstacleError
-from ._template import StepInputs, Template
+from skneural._engine.identity.obstacles import ObstacleError
+from skneural._engine.model.template import StepInputs, Template
 
 Tensors = list[tf.Tensor]
 

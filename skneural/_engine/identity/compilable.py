@@ -7,8 +7,7 @@ from typing import Any
 import keras
 
 from skneural._compat import compile_arguments, is_overridden, leaves_weights_out, optimizer_config
-
-from ._records import Settings
+from skneural._engine.records import Settings
 
 _BATCH_HOOKS = (
     "on_batch_begin",

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural._compat import untouched_python_random
+from skneural._engine.data.rows import target_dtype
+from skneural._engine.identity.architecture import architecture_key, copy_of
+from skneural._engine.identity.compilable import why_not_model
+from skneural._engine.identity.stored_model import RebuiltModel, StoredModel, stored
+from skneural._engine.xla.program import TRACING
 
-from ._architecture import architecture_key, copy_of
-from ._compilable import why_not_model
-from ._numbers import apply_numbers, number_slots
-from ._program import TRACING
-from ._rows import target_dtype
-from ._stored_model import RebuiltModel, StoredModel, stored
-from ._template import Template, build_model, kept_template, template_of
+from .numbers import apply_numbers, number_slots
+from .template import Template, build_model, kept_template, template_of
 
 if TYPE_CHECKING:
-    from ._records import Blueprint
+    from skneural._engine.records import Blueprint
 
 
 @dataclass

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._network import State
+    from .model.network import State
 
 
 class InterruptedCallError(KeyboardInterrupt):

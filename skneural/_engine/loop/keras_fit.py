@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural._compat import initial_epoch_of, take_initial_epoch, without_retracing_warnings
+from skneural._engine.data.many_inputs import ManyInputs
+from skneural._engine.data.rows import dense_rows, epoch_order, n_batches, target_dtype
+from skneural._engine.model.network import Network
+from skneural._engine.records import Data, Result, Settings
 
-from ._epochs import EpochJudge
-from ._many_inputs import ManyInputs
-from ._network import Network
-from ._records import Data, Result, Settings
-from ._rows import dense_rows, epoch_order, n_batches, target_dtype
+from .judge import EpochJudge
 
 Weights = list[NDArray[Any]]
 

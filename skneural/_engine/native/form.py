@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural._compat import compile_arguments, compiled_metrics, weighted_metrics
+from skneural._engine.identity.obstacles import obstacle_from
+from skneural._engine.model.numbers import dropout_layers
+from skneural._engine.model.optimizers import OptimizerForm, is_known, optimizer_form
+from skneural._engine.model.template import Penalty, Template
+from skneural._engine.records import Data
 
-from ._native_layers import Activation, Dropout, Part, Product, parts_of
-from ._native_losses import SPARSE_CROSS_ENTROPY, loss_of, metric_of
-from ._native_optimizers import OptimizerForm, is_known, optimizer_form
-from ._numbers import dropout_layers
-from ._obstacles import obstacle_from
-from ._records import Data
-from ._template import Penalty, Template
+from .layers import Activation, Dropout, Part, Product, parts_of
+from .losses import SPARSE_CROSS_ENTROPY, loss_of, metric_of
 
 try:
     from . import _native

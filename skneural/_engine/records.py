@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ._conduct import Conduct
+from .conduct import Conduct
 
 if TYPE_CHECKING:
     import keras

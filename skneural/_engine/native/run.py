@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._epoch_programs import Inputs, PassShape
-from ._interrupts import InterruptedCallError
-from ._kept import LeastRecentlyUsed
-from ._native_form import NativeForm, native_form
-from ._network import State
-from ._run_programs import MAX_RUN_PROGRAMS, RunShape
-from ._template import Template
-from ._threads import threads_for
+from skneural._engine.interrupts import InterruptedCallError
+from skneural._engine.kept import LeastRecentlyUsed
+from skneural._engine.model.network import State
+from skneural._engine.model.template import Template
+from skneural._engine.threads import threads_for
+from skneural._engine.xla.passes import Inputs, PassShape
+from skneural._engine.xla.runs import MAX_RUN_PROGRAMS, RunShape
+
+from .form import NativeForm, native_form
 
 try:
     from . import _native

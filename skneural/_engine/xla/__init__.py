@@ -1,0 +1,4 @@
+"""Training as compiled programs: a step, a pass over rows, several epochs.
+
+It imports ``model`` and what that imports.
+"""
