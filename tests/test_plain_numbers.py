@@ -69,7 +69,7 @@ def assert_same_training(one, other):
         (users, {"optimizer": "sgd", "optimizer__momentum": 0}, {"optimizer": "sgd"}),
         (users, {"epochs": np.int64(2), "batch_size": np.int32(5)}, {"epochs": 2, "batch_size": 5}),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_numbers_of_any_real_type(make, given, expected):
     estimator = make(**given)
