@@ -14,7 +14,7 @@ import tensorflow as tf
 from sklearn.datasets import make_classification
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
-from skneural._engine.kept import LeastRecentlyUsed
+from skneural._engine.cache import Store
 from skneural._engine.model import template as _template
 
 X, y = make_classification(n_samples=60, n_features=5, random_state=0)
@@ -136,7 +136,7 @@ def test_layers_have_the_same_names_in_each_network_and_keras_counts_on_undistur
 
 
 def test_freeing_dropped_architectures_leaves_tensorflows_seeded_operations_alone(monkeypatch):
-    monkeypatch.setattr(_template, "_templates", LeastRecentlyUsed(1, after_drop=_template._free_dropped))
+    monkeypatch.setattr(_template, "_templates", Store(1, after_drop=_template._free_dropped))
 
     def drawn(between):
         tf.random.set_seed(3)

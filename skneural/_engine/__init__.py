@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .cache import clear_kept, kept_sizes
 from .conduct import CancelledRunError, Conduct
 from .data.many_inputs import ManyInputs
 from .data.memory_maps import give_pages_back, is_large_map
@@ -31,6 +32,7 @@ __all__ = [
     "State",
     "brought_back",
     "carried",
+    "clear_kept",
     "copy_of_part",
     "duplicate",
     "fingerprint",
@@ -39,6 +41,7 @@ __all__ = [
     "global_settings",
     "is_large_map",
     "is_plain",
+    "kept_sizes",
     "predict",
     "row_shape_of",
     "rows_like",

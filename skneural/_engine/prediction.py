@@ -13,13 +13,13 @@ from scipy import sparse
 
 from skneural._compat import flatten_layers, without_retracing_warnings
 
+from .cache import TRACING, Store
 from .data.memory_maps import give_pages_back
 from .data.rows import dense_rows, rows_like
 from .dense_forward import DenseForward, dense_forward
 from .identity.obstacles import obstacle_from
-from .kept import LeastRecentlyUsed
 from .model.network import Network
-from .xla.program import TRACING, Program
+from .xla.program import Program
 
 _logger = logging.getLogger("skneural")
 MAX_FORWARD_PROGRAMS = 64
@@ -105,7 +105,7 @@ class _ForwardFunction:
 
 
 _Forward = DenseForward | _ForwardProgram | _ForwardFunction
-_forwards: LeastRecentlyUsed[DenseForward | _ForwardProgram | None] = LeastRecentlyUsed(MAX_FORWARD_PROGRAMS)
+_forwards: Store[DenseForward | _ForwardProgram | None] = Store(MAX_FORWARD_PROGRAMS, name="programs that predict")
 
 
 def _forward_of(network: Network) -> _Forward:

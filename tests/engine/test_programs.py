@@ -16,9 +16,9 @@ from sklearn.datasets import load_iris
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
-from skneural._engine import EarlyStopping, Network, Settings, fit
+from skneural._engine import EarlyStopping, Network, Settings, clear_kept, fit, kept_sizes
+from skneural._engine.cache import Store
 from skneural._engine.data.feeding import Rows
-from skneural._engine.kept import LeastRecentlyUsed
 from skneural._engine.loop import pace as _pace
 from skneural._engine.xla import runs as _run_programs
 from skneural._engine.xla.program import Program, traces
@@ -75,7 +75,7 @@ def test_a_fit_traces_one_program_and_another_architecture_one_more():
 @pytest.mark.parametrize("parameters", [{"l2": 0.1}, {"activation": "silu"}], ids=["l2", "silu"])
 def test_a_dropped_program_leaves_no_graph_behind(monkeypatch, parameters):
     """Both have functions with gradients of their own, which TensorFlow keeps with their graphs once traced."""
-    monkeypatch.setattr(_run_programs, "_programs", LeastRecentlyUsed(1))
+    monkeypatch.setattr(_run_programs, "_programs", Store(1))
 
     def graphs_of_fit(width):
         before = {id(one) for one in gc.get_objects() if isinstance(one, FuncGraph)}
@@ -140,7 +140,7 @@ def test_how_many_epochs_a_call_takes_changes_nothing(three_blobs, monkeypatch, 
 
 
 def test_kept_programs_are_bounded(monkeypatch):
-    kept = LeastRecentlyUsed(2)
+    kept = Store(2)
     monkeypatch.setattr(_run_programs, "_programs", kept)
     for width in (2, 3, 4):
         DenseNetClassifier((width,), epochs=1).fit(X, Y)
@@ -158,7 +158,7 @@ def test_the_rows_of_a_search_and_of_its_refit_share_a_room():
 
 def test_values_are_dropped_several_at_once_and_then_what_follows_is_done():
     drops = []
-    kept = LeastRecentlyUsed(4, n_at_once=3, after_drop=lambda: drops.append(len(kept)))
+    kept = Store(4, n_at_once=3, after_drop=lambda: drops.append(len(kept)))
     for key in range(5):
         assert kept.get(key, lambda key=key: -key) == -key
     assert drops == [2]
@@ -208,3 +208,17 @@ def test_a_process_finds_the_programs_of_an_earlier_one(tmp_path):
     again, kept_later = kept_after(5, 4)
     assert again == first
     assert len(kept_later - kept) == 2
+
+
+def test_all_that_is_kept_can_be_counted_and_cleared():
+    def fitted():
+        return DenseNetClassifier((9,), epochs=1, random_state=0).fit(X, Y).predict_proba(X)
+
+    before = fitted()
+    sizes = kept_sizes()
+    assert all(
+        0 < size <= most for name, (size, most) in sizes.items() if name in ("templates", "programs that predict")
+    )
+    clear_kept()
+    assert all(size == 0 for size, _ in kept_sizes().values())
+    assert n_traces_of(lambda: np.testing.assert_array_equal(fitted(), before)) == 1

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skneural._engine.records import Data
-from skneural._engine.xla.program import empty_aligned
 
 from .memory_maps import give_pages_back, is_large_map
 from .rows import target_dtype
 
+_ALIGNMENT = 64
 # Dense rows beyond this stay where they are and are copied to the program part after part.
 RESIDENT_BYTES = 64 * 2**20
 PART_BYTES = 32 * 2**20
@@ -146,3 +146,12 @@ def bucket(n_rows: int) -> int:
     The room that is left over is address space: nobody writes to it, so it takes no memory.
     """
     return int(4 ** max(3, (n_rows - 1).bit_length() + 1 >> 1))
+
+
+def empty_aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Allocate an array that TensorFlow takes without copying it."""
+    dtype = np.dtype(dtype)
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    memory = np.empty(n_bytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)

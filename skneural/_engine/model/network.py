@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural._compat import untouched_python_random
+from skneural._engine.cache import TRACING
 from skneural._engine.data.rows import target_dtype
 from skneural._engine.identity.architecture import architecture_key, copy_of
 from skneural._engine.identity.compilable import why_not_model
 from skneural._engine.identity.stored_model import RebuiltModel, StoredModel, stored
-from skneural._engine.xla.program import TRACING
 
 from .numbers import apply_numbers, number_slots
 from .template import Template, build_model, kept_template, template_of

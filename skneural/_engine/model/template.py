@@ -27,10 +27,10 @@ from skneural._compat import (
     stateless_optimizer,
     untouched_python_random,
 )
+from skneural._engine.cache import Store
 from skneural._engine.identity.compilable import why_not_model, why_not_optimizer
 from skneural._engine.identity.obstacles import ObstacleError, obstacle_from
 from skneural._engine.identity.parts import optimizer_from
-from skneural._engine.kept import LeastRecentlyUsed
 
 from .dropout import dropped, uniform_numbers
 from .initial_weights import InitialWeights, first_values
@@ -349,8 +349,8 @@ def _free_dropped() -> None:
     give_memory_back()
 
 
-_templates: LeastRecentlyUsed[Template] = LeastRecentlyUsed(
-    MAX_TEMPLATES, n_at_once=MAX_TEMPLATES // 4, after_drop=_free_dropped
+_templates: Store[Template] = Store(
+    MAX_TEMPLATES, name="templates", n_at_once=MAX_TEMPLATES // 4, after_drop=_free_dropped
 )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skneural._engine.cache import Store
 from skneural._engine.interrupts import InterruptedCallError
-from skneural._engine.kept import LeastRecentlyUsed
 from skneural._engine.model.network import State
 from skneural._engine.model.template import Template
 from skneural._engine.threads import threads_for
@@ -88,7 +88,7 @@ class NativeRun:
         return outputs | ({"weights": call.recorded()} if is_judged else {})
 
 
-_runs: LeastRecentlyUsed[NativeRun] = LeastRecentlyUsed(MAX_RUN_PROGRAMS)
+_runs: Store[NativeRun] = Store(MAX_RUN_PROGRAMS, name="native runs")
 
 
 def native_run(template: Template, shape: RunShape) -> NativeRun:

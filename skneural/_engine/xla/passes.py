@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from skneural._engine.kept import LeastRecentlyUsed
+from skneural._engine.cache import Store
 from skneural._engine.model.template import StepInputs, Template
 
 from .program import Program
@@ -49,7 +49,7 @@ class PassShape:
         return -(-self.n_rows // self.batch_size) * self.batch_size
 
 
-_programs: LeastRecentlyUsed[Program] = LeastRecentlyUsed(MAX_PROGRAMS)
+_programs: Store[Program] = Store(MAX_PROGRAMS, name="programs of a pass")
 
 
 def pass_program(template: Template, shape: PassShape) -> Program:

@@ -11,12 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from skneural._compat import forget_gradients, make_callable
+from skneural._engine.cache import TRACING
 
 from .function_numbers import with_numbered_functions
 
-# Tracing calls layers, optimizers and metrics of a shared template, so one thread traces at a time.
-TRACING = threading.RLock()
-_ALIGNMENT = 64
 # The thread that calls runs the few operations of a program itself: handing them to others costs more than they do.
 _CONFIG = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=-1)
 # What XLA compiles it optimises itself.
@@ -98,12 +96,3 @@ class Program:
 
 def _fits(given: tuple[int, ...], traced: tuple[int | None, ...]) -> bool:
     return len(given) == len(traced) and all(size in (None, one) for size, one in zip(traced, given, strict=True))
-
-
-def empty_aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Allocate an array that TensorFlow takes without copying it."""
-    dtype = np.dtype(dtype)
-    n_bytes = int(np.prod(shape)) * dtype.itemsize
-    memory = np.empty(n_bytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + n_bytes].view(dtype).reshape(shape)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from skneural._engine.kept import LeastRecentlyUsed
+from skneural._engine.cache import Store
 from skneural._engine.model.template import Template
 
 from .passes import Inputs, PassShape, one_pass, row_specs, state_specs
@@ -46,7 +46,7 @@ def epochs_with_room(training: PassShape, variables: list[NDArray[Any]], *, is_j
     return room
 
 
-_programs: LeastRecentlyUsed[Program] = LeastRecentlyUsed(MAX_RUN_PROGRAMS)
+_programs: Store[Program] = Store(MAX_RUN_PROGRAMS, name="programs of several epochs")
 
 
 def run_program(template: Template, shape: RunShape) -> Program:
