@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from ._fitted_model import FittedModel, Run
 from ._foreign_names import attribute_hint
 from ._interrupts import is_called_by_the_user
 from ._parallel import current_conduct
-from ._parameters import arguments_of, check_arguments
+from ._parameters import arguments_of, check_arguments, takes_any
 from ._plain_values import check_plain_values
 from ._scikit_compat import has_callbacks, keras_callbacks
 from ._seeds import draw_seeds
@@ -198,6 +198,8 @@ class NeuralEstimator(FittedModel):
                 self._seeds, self._seeded_by = draw_seeds(self.random_state), self.random_state
         else:
             self._prepare(rows.for_training())
+        if self._has_model_function:
+            self._check_arguments_for(type(self._network.model).fit, schedule.arguments)
         encoded = self._encode(rows)
         self._check_indices(encoded.X)
         train, held_out = self._split(encoded, validation, schedule)
@@ -377,8 +379,25 @@ class NeuralEstimator(FittedModel):
         return flat | routed
 
     def _check_fit_arguments(self, arguments: Mapping[str, Any], prefix: str = "") -> None:
+        """Raise for an argument that ``fit`` does not know; that of a user's model may know more than Keras's."""
+        if not self._has_model_function:
+            self._check_arguments_for(keras.Model.fit, arguments, prefix)
+
+    def _check_arguments_for(self, fit: Callable[..., Any], arguments: Iterable[str], prefix: str = "") -> None:
         own = ("callbacks", "class_weight") if hasattr(self, "class_weight") else ("callbacks",)
-        check_arguments(f"{type(self).__name__}.fit", arguments, [*arguments_of(keras.Model.fit), *own], prefix)
+        if fit is not keras.Model.fit and not _takes_what_keras_gives(fit):
+            raise TypeError(
+                f"The model of {type(self).__name__} has a fit of its own, {fit.__qualname__}. It must take what "
+                "keras.Model.fit takes: x, which gives batches of rows and targets, and keywords: "
+                "def fit(self, x, **keywords)."
+            )
+        if fit is not keras.Model.fit and takes_any(fit):
+            return
+        known = [*arguments_of(keras.Model.fit), *arguments_of(fit), *own]
+        routed = {name.removeprefix("fit__") for name in vars(self) if name.startswith("fit__")}
+        for name in arguments:
+            is_routed = name in routed and not prefix
+            check_arguments(f"{type(self).__name__}.fit", [name], known, "fit__" if is_routed else prefix)
 
     def _check_counts(self, arguments: Mapping[str, Any]) -> None:
         """Raise for numbers of rows or epochs that are out of range."""
@@ -570,19 +589,25 @@ class NeuralEstimator(FittedModel):
         check_container(type(self).__name__, X)
         X = self._encode_features(self._validate_rows(X, reset=False))
         self._check_indices(X)
+        called = self._callbacks_of_call(kwargs.pop("callbacks", None))
         arguments = self._routed("predict") | kwargs
         remedy = "Fewer rows at a time, or a smaller batch_size (predict__batch_size=...), need less."
         with _engine.telling_memory_errors(f"to predict for {X.shape[0]} rows", remedy):
-            if arguments or isinstance(X, _engine.ManyInputs):
-                outputs = self._predict_with_arguments(X, arguments)
+            if arguments or called or isinstance(X, _engine.ManyInputs) or _engine.predicts_itself(self._network):
+                outputs = self._predict_with_arguments(X, arguments, called)
             else:
                 outputs = _engine.predict(self._network, X)
         if not np.isfinite(outputs).all():
             raise ValueError(_why_not_finite(X, outputs))
         return outputs
 
-    def _predict_with_arguments(self, X: Any, arguments: dict[str, Any]) -> NDArray[np.float32]:
-        """Predict with arguments of ``keras.Model.predict``; most of them only Keras itself can heed."""
+    def _predict_with_arguments(
+        self, X: Any, arguments: dict[str, Any], called: tuple[keras.callbacks.Callback, ...]
+    ) -> NDArray[np.float32]:
+        """Predict with arguments of ``keras.Model.predict``; most of them only Keras itself can heed.
+
+        ``called`` are callbacks of the call, beside those of the parameters.
+        """
         named = [name for name in arguments if not name.startswith("callbacks")]
         check_arguments(f"{type(self).__name__}.predict", named, arguments_of(keras.Model.predict))
         self._check_counts({"batch_size": arguments.get("batch_size")})
@@ -591,14 +616,17 @@ class NeuralEstimator(FittedModel):
         if arguments.get("verbose") in (0, "auto"):
             del arguments["verbose"]
         is_single = not isinstance(X, _engine.ManyInputs)
-        if not arguments and is_single:
+        if not (arguments or called) and is_single and not _engine.predicts_itself(self._network):
             return _engine.predict(self._network, X, batch_size)
         _, callbacks = keras_callbacks(self)
         arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
         rows = _engine.rows_like(X, _engine.row_shape_of(self.model_)) if is_single else X.for_keras
         with without_retracing_warnings():
-            outputs: NDArray[np.float32] = self.model_.predict(
-                rows, batch_size=batch_size, callbacks=callbacks, **({"verbose": 0} | arguments)
+            predict = self.model_.predict
+            keywords = {"batch_size": batch_size, "callbacks": [*callbacks, *called], "verbose": 0} | arguments
+            taken = keywords if takes_any(predict) else inspect.signature(predict).parameters
+            outputs: NDArray[np.float32] = predict(
+                rows, **{name: value for name, value in keywords.items() if name in taken}
             )
         return outputs
 
@@ -635,6 +663,16 @@ class NeuralEstimator(FittedModel):
             input_tags=InputTags(sparse=True, three_d_array=self._allows_nd),
             **specific,
         )
+
+
+def _takes_what_keras_gives(fit: Callable[..., Any]) -> bool:
+    """Whether a model's own ``fit`` can be called as Keras's is."""
+    given: dict[str, Any] = dict.fromkeys(("epochs", "initial_epoch", "verbose", "callbacks", "shuffle"))
+    try:
+        inspect.signature(fit).bind(None, None, **given)
+    except TypeError:
+        return False
+    return True
 
 
 def _why_not_finite(X: Any, outputs: NDArray[np.float32]) -> str:

@@ -113,8 +113,7 @@ class Parameters(Copied, CallbackSupportMixin):
     def _takes_any_parameter(self) -> bool:
         """Whether the model function takes ``**kwargs``."""
         function = self._model_function()
-        parameters = {} if function is None else inspect.signature(function).parameters
-        return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        return function is not None and takes_any(function)
 
     def _hint_for(self, name: str) -> str:
         """Say what to write instead of a parameter that there is not: sentences, each behind a space, or nothing."""
@@ -221,6 +220,11 @@ def arguments_of(method: Callable[..., Any]) -> tuple[str, ...]:
     """Names of the arguments of a method of ``keras.Model`` that a user of an estimator may give."""
     taken = ("self", "x", "y", "sample_weight", "callbacks", "class_weight")
     return tuple(name for name in inspect.signature(method).parameters if name not in taken)
+
+
+def takes_any(function: Callable[..., Any]) -> bool:
+    """Whether a function takes keywords of any name."""
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(function).parameters.values())
 
 
 def check_arguments(owner: str, given: Iterable[str], known: Sequence[str], prefix: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
@@ -43,10 +43,12 @@ def _names_of_floats() -> frozenset[str]:
 
 
 @contextmanager
-def plain_parameters(estimator: Any) -> Iterator[None]:
+def plain_parameters(
+    estimator: Any, adapted: Callable[[dict[str, Any]], dict[str, Any]] = lambda parameters: parameters
+) -> Iterator[None]:
     """Let ``get_params`` of an estimator give plain numbers in the block: scikeras reads all parameters through it."""
     given = estimator.get_params
-    estimator.__dict__["get_params"] = lambda deep=True: plain_arguments(given(deep=deep))
+    estimator.__dict__["get_params"] = lambda deep=True: adapted(plain_arguments(given(deep=deep)))
     try:
         yield
     finally:

@@ -162,8 +162,8 @@ def _with_scaling(state: _engine.State, X: NDArray[Any], weights: NDArray[Any] |
         is_there = ~np.isnan(values) if per_step is None else ~np.isnan(values) & (per_step > 0)
         weighted = None if per_step is None else per_step[is_there]
         moments.append(mean_and_scale(values[is_there].astype(np.float64), weighted, "standard"))
-    mean, scale = (np.array(column, np.float32) for column in zip(*moments, strict=True))
-    return _engine.State([mean, scale, *state.variables[2:]], state.optimizer)
+    scaling = zip(zip(*moments, strict=True), state.variables[:2], strict=True)
+    return _engine.State([*(np.array(one, old.dtype) for one, old in scaling), *state.variables[2:]], state.optimizer)
 
 
 class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):

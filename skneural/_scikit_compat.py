@@ -59,11 +59,23 @@ def users_compile_arguments(estimator: BaseWrapper) -> dict[str, Any]:
 
 def keras_callbacks(estimator: BaseWrapper) -> tuple[list[keras.callbacks.Callback], list[keras.callbacks.Callback]]:
     """Keras callbacks for fit and for predict, classes among them instantiated (scikeras 0.13)."""
-    with plain_parameters(estimator):
+    with plain_parameters(estimator, _with_lists_of_callbacks):
         estimator._initialize_callbacks()
     callbacks = _flat(estimator._fit_callbacks), _flat(estimator._predict_callbacks)
     del estimator._fit_callbacks, estimator._predict_callbacks
     return callbacks
+
+
+def _with_lists_of_callbacks(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Turn tuples of callbacks into lists, the only kind of sequence that scikeras 0.13 knows there."""
+    destinations = ("callbacks", "fit__callbacks", "predict__callbacks")
+    return parameters | {name: _as_list(parameters[name]) for name in destinations if name in parameters}
+
+
+def _as_list(callbacks: Any) -> Any:
+    if isinstance(callbacks, dict):
+        return {name: _as_list(one) for name, one in callbacks.items()}
+    return [_as_list(one) for one in callbacks] if isinstance(callbacks, list | tuple) else callbacks
 
 
 def _flat(callbacks: list[Any]) -> list[keras.callbacks.Callback]:

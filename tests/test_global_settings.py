@@ -5,10 +5,17 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from skneural import ConvNetClassifier, ConvNetRegressor, DenseNetClassifier, KerasRegressor, RecurrentNetRegressor
+from skneural import (
+    ConvNetClassifier,
+    ConvNetRegressor,
+    DenseNetClassifier,
+    DenseNetRegressor,
+    KerasRegressor,
+    RecurrentNetRegressor,
+)
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.normal(size=(20, 6, 6, 3)).astype(np.float32)
@@ -69,3 +76,50 @@ def test_native_engine_is_for_the_usual_epsilon(settings):
     assert clone(estimator).fit(X, y).engine_ in ("native", "compiled")
     keras.config.set_epsilon(0.1)
     assert clone(estimator).fit(X, y).engine_ == "compiled"
+
+
+@pytest.fixture
+def float64_policy():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+FAMILIES = [
+    (DenseNetRegressor(activation="tanh"), SEQUENCES[:, 0]),
+    (ConvNetRegressor(filters=(2,), augmentation=False), IMAGES),
+    (RecurrentNetRegressor(units=(2,), filters=(2,), kernel_size=2, pooling="mean"), SEQUENCES),
+]
+
+
+def in_one_step(estimator, **parameters):
+    """Leave the weights as they are, so that the loss is that of the network that is left."""
+    parameters |= {"epochs": 1, "batch_size": 20, "learning_rate": 1e-12, "random_state": 0, "hidden_layer_sizes": (3,)}
+    if "batch_normalization" in estimator.get_params():
+        parameters |= {"batch_normalization": False, "dropout": 0}
+    return clone(estimator).set_params(**parameters)
+
+
+@pytest.mark.parametrize(("estimator", "X"), FAMILIES, ids=lambda value: type(value).__name__)
+def test_penalty_under_a_policy_of_float64(estimator, X, float64_policy):
+    fitted = in_one_step(estimator, l2=0.1).fit(X, VALUES)
+    assert fitted.engine_ == "compiled"
+    z = (VALUES - VALUES.mean()) / VALUES.std()
+    errors = z - fitted.model_.predict(X, verbose=0)[:, 0]
+    kernels = [weight for weight in fitted.model_.trainable_weights if "kernel" in weight.name]
+    assert {weight.dtype for weight in kernels} == {"float64"}
+    expected = np.mean(errors**2) + 0.1 * sum(float(np.sum(weight.numpy() ** 2)) for weight in kernels)
+    assert_allclose(fitted.loss_curve_, [expected], rtol=1e-5)
+
+
+class AtEachBatch(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize(("estimator", "X"), FAMILIES, ids=lambda value: type(value).__name__)
+def test_penalty_that_keras_cannot_add_is_an_error_of_ours(estimator, X, float64_policy):
+    with pytest.raises(ValueError, match=r"^Keras's own fit cannot add a penalty on weights of dtype float64 .*l2=0"):
+        in_one_step(estimator, l2=0.1, callbacks=AtEachBatch()).fit(X, VALUES)
+    assert in_one_step(estimator, l2=0, callbacks=AtEachBatch()).fit(X, VALUES).engine_ == "keras"

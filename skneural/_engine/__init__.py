@@ -12,7 +12,7 @@ from .identity.parts import copy_of_part, fingerprint, is_plain, unwrapped, with
 from .identity.stored_model import brought_back, carried, duplicate
 from .memory_errors import telling_memory_errors
 from .model.network import Network, State
-from .prediction import predict, row_shape_of
+from .prediction import predict, predicts_itself, row_shape_of
 from .records import Blueprint, Data, EarlyStopping, Result, Settings
 from .threads import take_share_of_cores
 from .training import fit
@@ -43,6 +43,7 @@ __all__ = [
     "is_plain",
     "kept_sizes",
     "predict",
+    "predicts_itself",
     "row_shape_of",
     "rows_like",
     "telling_memory_errors",

@@ -104,6 +104,15 @@ class _ForwardFunction:
         return outputs
 
 
+def predicts_itself(network: Network) -> bool:
+    """Tell whether the model's class says in methods of its own what ``keras.Model.predict`` gives."""
+    if network.blueprint is not None:
+        return False
+    kind = type(network.model)
+    return any(getattr(kind, name) is not getattr(keras.Model, name) for name in _METHODS_OF_PREDICTION)
+
+
+_METHODS_OF_PREDICTION = ("predict", "predict_step", "make_predict_function")
 _Forward = DenseForward | _ForwardProgram | _ForwardFunction
 _forwards: Store[DenseForward | _ForwardProgram | None] = Store(MAX_FORWARD_PROGRAMS, name="programs that predict")
 

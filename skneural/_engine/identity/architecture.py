@@ -110,13 +110,38 @@ def _copy_of_layer(layer: keras.Layer) -> keras.Layer:
 
 
 def named_by_users(layers: Sequence[keras.Layer]) -> dict[str, Any]:
-    """Give the functions and classes of users in layers, by the names under which their configs have them."""
+    """Give the functions and classes of users in layers, by the names under which their configs have them.
+
+    Raises
+    ------
+    ObstacleError
+        Where two of them have one name.
+    """
+    named: dict[str, Any] = {}
+    for one in users_parts(layers):
+        other = named.setdefault(one.__name__, one)
+        # What is registered with Keras stands in a config by its package too.
+        if other is not one and one.__name__ in map(keras.saving.get_registered_name, (one, other)):
+            raise ObstacleError(
+                f"two of its parts have the name {one.__name__!r}, by which alone a config tells them: "
+                f"{_place_of(other)} and {_place_of(one)}. Give one of them another name, or register both with "
+                "keras.saving.register_keras_serializable under different packages"
+            )
+    return named
+
+
+def _place_of(part: Any) -> str:
+    return f"{part.__module__}.{part.__qualname__}"
+
+
+def users_parts(layers: Sequence[keras.Layer]) -> list[Any]:
+    """Give the functions and classes of users in layers."""
     # Keras puts functions of its own making round the methods of a class into each of its layers.
     attributes = [item for layer in layers for item in vars(layer).items()]
     parts = [part for name, part in attributes if _is_users_own(part) and not _is_method(name, part)]
     named = [part if inspect.isfunction(part) else type(part) for part in parts]
     classes = [type(layer) for layer in layers if not type(layer).__module__.startswith("keras.")]
-    return {one.__name__: one for one in (*named, *classes)}
+    return [*named, *classes]
 
 
 def _bring_along(layer: keras.Layer, copy: keras.Layer) -> None:

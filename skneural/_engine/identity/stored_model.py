@@ -22,7 +22,8 @@ from skneural._compat import (
     untouched_python_random,
 )
 
-from .architecture import give_users_attributes, named_by_users, users_attributes
+from .architecture import give_users_attributes, named_by_users, users_attributes, users_parts
+from .obstacles import ObstacleError
 from .parts import copy_of_part, mapped, optimizer_from, unwrapped, wrapped
 
 
@@ -141,6 +142,11 @@ def stored(model: keras.Model, make: Callable[[], keras.Model] | None) -> Stored
             # What cannot be restored must be said now, when there is still something to store.
             by_config.restore()
             return by_config
+    except ObstacleError as error:
+        if make is None:
+            raise pickle.PicklingError(
+                f"The model cannot be stored: {error}, or make the model in a function."
+            ) from error
     except Exception as error:
         if make is None:
             names = ", ".join(sorted({part.__name__ for part in own}))
@@ -157,7 +163,7 @@ def _own_parts(model: keras.Model) -> list[Any]:
     given = _flat([arguments.get(name) for name in ("loss", "metrics", "weighted_metrics")])
     given += [model.optimizer, getattr(model.optimizer, "_learning_rate", None)]
     parts = [part if inspect.isfunction(part) else type(part) for part in given if not isinstance(part, str)]
-    parts += named_by_users([model, *flatten_layers(model)]).values()
+    parts += users_parts([model, *flatten_layers(model)])
     return [part for part in parts if part.__module__.partition(".")[0] not in ("keras", "builtins", "skneural")]
 
 
@@ -177,7 +183,10 @@ def _is_importable(part: Any) -> bool:
 
 def duplicate(model: keras.Model) -> keras.Model:
     """Copy a model with its weights and, where it is compiled, its optimizer state and its very loss."""
-    return StoredModel.of_model(model).restore()
+    try:
+        return StoredModel.of_model(model).restore()
+    except ObstacleError as error:
+        raise ValueError(f"The model cannot be copied: {error}, or give a function that makes the model.") from error
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ def fit_with_keras(
 ) -> Result:
     """Train a network with Keras's own ``fit``; the order of the rows is that of the compiled programs."""
     model = network.model
+    _check_dtype_of_penalties(model)
     arguments = dict(settings.keras_fit_arguments)
     dtype = input_dtype(model)
     batches = _Batches(train, settings.batch_size, dtype, settings)
@@ -140,6 +141,18 @@ def fit_with_keras(
         way="keras",
         why_keras=why_keras,
     )
+
+
+def _check_dtype_of_penalties(model: keras.Model) -> None:
+    """Raise for penalties on weights that Keras 3.15 cannot add to its loss, which is of the dtype ``floatx``."""
+    loss_dtype = keras.config.floatx()
+    for weight in model.trainable_variables:
+        if weight.regularizer is not None and weight.dtype != loss_dtype:
+            raise ValueError(
+                f"Keras's own fit cannot add a penalty on weights of dtype {weight.dtype} ({weight.path}) to a loss of "
+                f"dtype {loss_dtype}. Call keras.config.set_floatx({weight.dtype!r}) as well as set_dtype_policy, or "
+                "train without a penalty (l2=0, no regularizers)."
+            )
 
 
 def input_dtype(model: keras.Model) -> str:
