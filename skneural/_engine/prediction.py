@@ -35,9 +35,14 @@ Array = NDArray[Any]
 
 # Who calls looks for outputs that are not finite; what his program does at an underflow is not meant for ours.
 @np.errstate(all="ignore")
-def predict(network: Network, X: Array | sparse.csr_array, batch_size: int | None = None) -> NDArray[np.float32]:
-    """Compute what the network answers to each row, shape (n, ...); safe to call from many threads at once."""
-    forward = _forward_of(network)
+def predict(
+    network: Network, X: Array | sparse.csr_array, batch_size: int | None = None, *, output: str | None = None
+) -> NDArray[np.float32]:
+    """Compute what the network answers to each row, shape (n, ...); safe to call from many threads at once.
+
+    ``output`` names a layer whose outputs are wanted instead of the last one's.
+    """
+    forward = _forward_of(network) if output is None else _forward_to(network, output)
     values = network.variable_values()
     step = batch_size or forward.block_size
     blocks: list[Array] = []
@@ -65,12 +70,13 @@ class _ForwardProgram:
     It is not compiled by XLA, whose matrix products depend on the number of rows, and whose convolutions are slower.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, output: str | None = None) -> None:
         self.dtype = str(model.inputs[0].dtype)
         self.row_shape = row_shape_of(model)
         self.block_size = _block_size(model)
+        part = model if output is None else _part_of(model, output)
         self._program = Program(
-            lambda inputs: _outputs(model, *inputs),
+            lambda inputs: _outputs(part, model.variables, *inputs),
             (
                 [tf.TensorSpec(variable.shape, variable.dtype) for variable in model.variables],
                 tf.TensorSpec((None, *model.inputs[0].shape[1:]), self.dtype),
@@ -132,6 +138,16 @@ def _forward_of(network: Network) -> _Forward:
     return forward
 
 
+def _forward_to(network: Network, output: str) -> _ForwardProgram | _ForwardFunction:
+    """Give the kept program from the inputs to a layer, or a function of the network's own."""
+    if network.obstacle is not None:
+        return _ForwardFunction(_part_of(network.model, output))
+    key = (network.template_key, output)
+    program = _forwards.get(key, lambda: _ForwardProgram(network.template().model, output))
+    assert isinstance(program, _ForwardProgram)
+    return program
+
+
 def _shared_forward(network: Network) -> DenseForward | _ForwardProgram | None:
     """What all networks of an architecture can share, None where tracing fails."""
     try:
@@ -148,9 +164,19 @@ def row_shape_of(model: keras.Model) -> tuple[int | None, ...] | None:
     return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
 
 
-def _outputs(model: keras.Model, values: list[tf.Tensor], rows: tf.Tensor) -> tf.Tensor:
-    with keras.StatelessScope(state_mapping=list(zip(model.variables, values, strict=True))):
+def _outputs(
+    model: keras.Model, variables: list[keras.Variable], values: list[tf.Tensor], rows: tf.Tensor
+) -> tf.Tensor:
+    with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
         return model(rows, training=False)
+
+
+def _part_of(model: keras.Model, output: str) -> keras.Model:
+    """Give a model from the inputs of another to one of its layers, with the same variables."""
+    layers = {layer.name: layer for layer in model.layers}
+    if output not in layers:
+        raise ValueError(f"The network has no layer {output!r}. Its layers: {', '.join(layers)}.")
+    return keras.Model(model.inputs, layers[output].output)
 
 
 def _block_size(model: keras.Model) -> int:
