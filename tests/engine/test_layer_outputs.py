@@ -34,12 +34,11 @@ NETWORKS = {
 def test_outputs_of_each_layer_are_kerass(name):
     estimator = NETWORKS[name].fit(X, y)
     model = estimator.model_
-    rows = X.reshape(-1, *model.input_shape[1:]) if name != "convolutions" else X.reshape(-1, 4, 4, 1)
     for layer in (one for one in model.layers if not isinstance(one, L.InputLayer)):
-        expected = keras.Model(model.inputs, layer.output).predict(rows, verbose=0)
-        np.testing.assert_allclose(predict(estimator._network, rows, output=layer.name), expected, atol=1e-5)
+        expected = keras.Model(model.inputs, layer.output).predict(X, verbose=0)
+        np.testing.assert_allclose(predict(estimator._network, X, output=layer.name), expected, atol=1e-5)
     with pytest.raises(ValueError, match=r"^The network has no layer 'absent'\. Its layers: "):
-        predict(estimator._network, rows, output="absent")
+        predict(estimator._network, X, output="absent")
 
 
 def test_networks_of_one_architecture_share_the_way_to_a_layer():
