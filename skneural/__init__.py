@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._displays._training_curves import TrainingCurveDisplay
     from ._parallel.backend import parallel_fits
     from ._recurrent import RecurrentNetClassifier, RecurrentNetRegressor
+    from ._versions import show_versions
     from ._wrapper import KerasClassifier, KerasRegressor
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "exceptions",
     "parallel_fits",
+    "show_versions",
 ]
 
 _MODULE_OF = {
@@ -50,6 +52,7 @@ _MODULE_OF = {
     "RecurrentNetRegressor": "._recurrent",
     "TrainingCurveDisplay": "._displays._training_curves",
     "parallel_fits": "._parallel.backend",
+    "show_versions": "._versions",
 }
 
 

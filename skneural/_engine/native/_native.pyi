@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+def instruction_set() -> str: ...
 def run(
     parts: Any,
     part_rates: Any,

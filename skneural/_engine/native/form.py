@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Sequence
@@ -161,9 +162,19 @@ def has_native_run(template: Template, passes: Sequence[tuple[Data, int]]) -> bo
     The answer depends on the run alone, not on what the process has done before: the same run gives the same numbers.
     """
     if _native is None:
+        _tell_that_it_is_missing()
         return False
     form = native_form(template)
     return form is not None and all(_has_fitting_targets(data, template, form) for data, _ in passes)
+
+
+@functools.cache
+def _tell_that_it_is_missing() -> None:
+    """Say once in a process what a machine without the C extension does otherwise."""
+    _logger.info(
+        "The native engine was not built (no C compiler), so XLA trains dense networks: more slowly, and with "
+        "other weights from the same seed than where it was built."
+    )
 
 
 def _has_fitting_targets(data: Data, template: Template, form: NativeForm) -> bool:

@@ -446,8 +446,14 @@ end:
     return answer;
 }
 
+static PyObject *instruction_set(PyObject *module, PyObject *nothing) {
+    (void)module, (void)nothing;
+    return PyUnicode_FromString(best_run() == run_thread_portable ? "portable" : "avx2");
+}
+
 static PyMethodDef methods[] = {
     {"run", run, METH_VARARGS, "Train a dense network, or judge it; run.py says how it is called."},
+    {"instruction_set", instruction_set, METH_NOARGS, "Tell which instructions runs use here: avx2 or portable."},
     {NULL, NULL, 0, NULL},
 };
 
