@@ -181,7 +181,7 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         What a recurrent layer is made of: gated recurrent units, long short-term memory, or the plain tanh recurrence.
     bidirectional : bool, default=False
         Whether each recurrent layer reads the sequence from both ends, with ``units`` for each way.
-    pooling : {"last", "max", "mean"}, default="last"
+    pooling : {"last", "max", "average"}, default="last"
         What becomes of the last recurrent layer's outputs: the last one, or their maximum or mean over time.
     filters : int or sequence of int, default=(32, 64, 32)
         Filters of each convolution over time in a branch beside the recurrent one, whose mean over time is joined to
@@ -399,7 +399,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         What a recurrent layer is made of: gated recurrent units, long short-term memory, or the plain tanh recurrence.
     bidirectional : bool, default=False
         Whether each recurrent layer reads the sequence from both ends, with ``units`` for each way.
-    pooling : {"last", "max", "mean"}, default="last"
+    pooling : {"last", "max", "average"}, default="last"
         What becomes of the last recurrent layer's outputs: the last one, or their maximum or mean over time.
     filters : int or sequence of int, default=()
         Filters of each convolution over time in a branch beside the recurrent one, whose mean over time is joined to

@@ -93,7 +93,7 @@ def _convolutional_branch(architecture: RecurrentArchitecture) -> list[keras.lay
             kernel_regularizer=_penalty(architecture),
         )
         layers += [convolution, *_normalized_activation(architecture, position)]
-    return [*layers, PoolOverTime("mean")] if layers else []
+    return [*layers, PoolOverTime("average")] if layers else []
 
 
 def _head(architecture: RecurrentArchitecture) -> list[keras.layers.Layer]:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-POOLINGS = ("last", "max", "mean")
+POOLINGS = ("last", "max", "average")
 
 
 @keras.saving.register_keras_serializable("skneural")

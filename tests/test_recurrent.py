@@ -78,7 +78,7 @@ def test_prediction_is_that_of_the_recurrence_in_numpy(cell):
     "parameters",
     [
         {},
-        {"bidirectional": True, "pooling": "mean", "filters": (4, 3), "kernel_size": (4, 3)},
+        {"bidirectional": True, "pooling": "average", "filters": (4, 3), "kernel_size": (4, 3)},
         {"bidirectional": True, "units": (3, 4), "pooling": "max"},
     ],
     ids=["plain", "two branches", "two layers"],
