@@ -269,7 +269,7 @@ DESCRIBES_THE_NETWORK = {
     "loss": "log_cosh",
     "metrics": ["mse"],
     "optimizer": "nadam",
-    "pooling": "mean",
+    "pooling": "average",
     "rotation_range": 3.0,
     "shift_range": 0.3,
     "standardize": False,

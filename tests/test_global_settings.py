@@ -89,7 +89,7 @@ def float64_policy():
 FAMILIES = [
     (DenseNetRegressor(activation="tanh"), SEQUENCES[:, 0]),
     (ConvNetRegressor(filters=(2,), augmentation=False), IMAGES),
-    (RecurrentNetRegressor(units=(2,), filters=(2,), kernel_size=2, pooling="mean"), SEQUENCES),
+    (RecurrentNetRegressor(units=(2,), filters=(2,), kernel_size=2, pooling="average"), SEQUENCES),
 ]
 
 
