@@ -21,6 +21,7 @@ from ._families import (
     is_one_size,
 )
 from ._scikit_compat import Interval, StrOptions
+from ._types import ClassWeight, RandomState
 from ._validation import moments_of_all_values
 
 _SIZES = ["array-like", Interval(Integral, 1, None, closed="left")]
@@ -355,14 +356,14 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         epochs: int | str = "auto",
         batch_size: int | str = "auto",
         shuffle: bool = True,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: float = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
         **routed: Any,
     ) -> None:
@@ -580,7 +581,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
         **routed: Any,
     ) -> None:

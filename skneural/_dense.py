@@ -16,6 +16,7 @@ from ._families import (
     check_sizes,
 )
 from ._scikit_compat import Interval
+from ._types import ClassWeight, RandomState
 
 _DENSE_CONSTRAINTS = {
     **SHARED_CONSTRAINTS,
@@ -139,7 +140,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     --------
     DenseNetRegressor : The same for numbers instead of classes.
     KerasClassifier : For a Keras model of your own.
-    sklearn.neural_network.MLPClassifier : scikit-learn's network, in NumPy.
+    sklearn.neural_network.MLPClassifier : The network of scikit-learn, in NumPy.
 
     Notes
     -----
@@ -181,14 +182,14 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         epochs: int = 100,
         batch_size: int | str = "auto",
         shuffle: bool = True,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: float = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
         **routed: Any,
     ) -> None:
@@ -306,7 +307,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
     --------
     DenseNetClassifier : The same for classes instead of numbers.
     KerasRegressor : For a Keras model of your own.
-    sklearn.neural_network.MLPRegressor : scikit-learn's network, in NumPy.
+    sklearn.neural_network.MLPRegressor : The network of scikit-learn, in NumPy.
 
     Notes
     -----
@@ -352,7 +353,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
         **routed: Any,
     ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar, cast
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackContext, with_callbacks
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
@@ -36,6 +36,7 @@ from ._plain_values import check_plain_values
 from ._scikit_compat import has_callbacks, keras_callbacks
 from ._seeds import draw_seeds
 from ._targets import ClassTargets, RegressionTargets
+from ._types import Rows
 from ._validation import are_few, check_lengths, merge_equal_rows, validate_rows
 from ._weights import finite_sum, multiplied, normalize_weights, validate_weights
 from .exceptions import InterruptedFitWarning
@@ -470,7 +471,7 @@ class NeuralEstimator(FittedModel):
 
     # --- public methods -----------------------------------------------------------------------------------------
 
-    def initialize(self, X: Any, y: Any) -> Self:
+    def initialize(self, X: Rows, y: ArrayLike) -> Self:
         """Build the network for data of this shape without training it.
 
         Parameters
@@ -630,7 +631,7 @@ class NeuralEstimator(FittedModel):
             )
         return outputs
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean accuracy of a classifier or the R2 of a regressor.
 
         Parameters

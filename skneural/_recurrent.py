@@ -27,6 +27,7 @@ from ._scikit_compat import Interval, StrOptions
 from ._sequence_layers import POOLINGS
 from ._sequences import validate_sequences
 from ._targets import mean_and_scale
+from ._types import ClassWeight, RandomState
 
 _SIZES: list[Any] = ["array-like", Interval(Integral, 1, None, closed="left")]
 _RECURRENT_CONSTRAINTS = {
@@ -339,14 +340,14 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         epochs: int | str = "auto",
         batch_size: int | str = "auto",
         shuffle: bool = True,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: float = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
         **routed: Any,
     ) -> None:
@@ -557,7 +558,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: int = 0,
         **routed: Any,
     ) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import keras
 import numpy as np
 import scikeras.wrappers
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
 
@@ -18,6 +18,7 @@ from ._containers import shape_of
 from ._features import zero_rows
 from ._neural import NeuralEstimator, of_one_state
 from ._targets import ClassTargets, RegressionTargets, check_labels, check_values, to_safe_sizes
+from ._types import ClassWeight, RandomState, Rows
 from ._weights import class_weights
 
 
@@ -130,7 +131,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         *,
         build_fn: Any = None,
         warm_start: bool = False,
-        random_state: Any = None,
+        random_state: RandomState = None,
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Any = None,
@@ -142,7 +143,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         shuffle: bool = True,
         run_eagerly: bool = False,
         epochs: int = 1,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -175,12 +176,13 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
 
     def fit(
         self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
+        X: Rows,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Rows | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
         **kwargs: Any,
     ) -> Self:
         """Train a network on (X, y).
@@ -214,7 +216,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         declared = {"_all_classes": None}
         return self._fit_from(X, y, sample_weight, (X_val, y_val, sample_weight_val), kwargs, declared)
 
-    def initialize(self, X: Any, y: Any) -> Self:
+    def initialize(self, X: Rows, y: ArrayLike) -> Self:
         """Build the network for data of this shape without training it.
 
         Parameters
@@ -231,7 +233,14 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         """
         return self._initialize(X, y, {"_all_classes": None})
 
-    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
+    def partial_fit(
+        self,
+        X: Rows,
+        y: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Train for one more epoch on (X, y), going on from the present weights and optimizer state.
 
         Parameters
@@ -265,7 +274,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
         return self._partial_fit_from(X, y, sample_weight, kwargs, {"_all_classes": classes})
 
     @of_one_state
-    def predict(self, X: Any, **kwargs: Any) -> NDArray[Any]:
+    def predict(self, X: Rows, **kwargs: Any) -> NDArray[Any]:
         """Return the most probable label of each row.
 
         Parameters
@@ -300,7 +309,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
 
     @available_if(_gives_margins)
     @of_one_state
-    def decision_function(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+    def decision_function(self, X: Rows, **kwargs: Any) -> NDArray[np.float32]:
         """Return the margin of each class, for the losses "hinge" and "squared_hinge" only.
 
         Parameters
@@ -321,7 +330,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
 
     @available_if(_has_probabilities)
     @of_one_state
-    def predict_log_proba(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+    def predict_log_proba(self, X: Rows, **kwargs: Any) -> NDArray[np.float32]:
         """Return the logarithm of the probability of each class.
 
         Parameters
@@ -342,7 +351,7 @@ class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
 
     @available_if(_has_probabilities)
     @of_one_state
-    def predict_proba(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
+    def predict_proba(self, X: Rows, **kwargs: Any) -> NDArray[np.float32]:
         """Return the probability of each class; not there for losses of margins.
 
         Parameters
@@ -534,7 +543,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         *,
         build_fn: Any = None,
         warm_start: bool = False,
-        random_state: Any = None,
+        random_state: RandomState = None,
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Any = None,
@@ -577,12 +586,13 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
 
     def fit(
         self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
+        X: Rows,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Rows | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
         **kwargs: Any,
     ) -> Self:
         """Train a network on (X, y).
@@ -614,7 +624,9 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         """
         return self._fit_from(X, y, sample_weight, (X_val, y_val, sample_weight_val), kwargs)
 
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
+    def partial_fit(
+        self, X: Rows, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None, **kwargs: Any
+    ) -> Self:
         """Train for one more epoch on (X, y), going on from the present weights and optimizer state.
 
         Parameters
@@ -636,7 +648,7 @@ class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
         return self._partial_fit_from(X, y, sample_weight, kwargs)
 
     @of_one_state
-    def predict(self, X: Any, **kwargs: Any) -> NDArray[np.float64]:
+    def predict(self, X: Rows, **kwargs: Any) -> NDArray[np.float64]:
         """Return the prediction for each row.
 
         Parameters

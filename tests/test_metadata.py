@@ -89,7 +89,9 @@ def test_pipeline_transforms_the_validation_rows_too(rows, validation_rows, weig
     assert_allclose(pipeline["net"].history_["val_loss"][-1], by_hand, rtol=1e-4)
 
     scaler = StandardScaler().fit(X)
-    alone = make().fit(scaler.transform(X), y, weights, scaler.transform(X_val), y_val, weights_val)
+    alone = make().fit(
+        scaler.transform(X), y, weights, X_val=scaler.transform(X_val), y_val=y_val, sample_weight_val=weights_val
+    )
     assert alone.history_ == pipeline["net"].history_
     assert_array_equal(alone.predict_proba(scaler.transform(X)), pipeline.predict_proba(X))
 
@@ -138,7 +140,9 @@ def test_grid_search_over_a_pipeline_routes_weights_and_validation_rows(rows, va
 
     fitted = StandardScaler().fit(X)
     alone = network(l2=search.best_params_["net__l2"])
-    alone.fit(fitted.transform(X), y, weights, fitted.transform(X_val), y_val, weights_val)
+    alone.fit(
+        fitted.transform(X), y, weights, X_val=fitted.transform(X_val), y_val=y_val, sample_weight_val=weights_val
+    )
     assert search.best_estimator_["net"].history_ == alone.history_
     assert_array_equal(search.predict_proba(X), alone.predict_proba(fitted.transform(X)))
 
@@ -170,6 +174,6 @@ def test_without_routing_the_step_name_carries_the_metadata(rows, validation_row
     with sklearn.config_context(enable_metadata_routing=False):
         pipeline = Pipeline([("pass", "passthrough"), ("net", network())])
         pipeline.fit(X, y, net__sample_weight=weights, net__X_val=X_val, net__y_val=y_val)
-        alone = network().fit(X, y, weights, X_val, y_val)
+        alone = network().fit(X, y, weights, X_val=X_val, y_val=y_val)
         assert pipeline["net"].history_ == alone.history_
         assert_array_equal(pipeline.predict_proba(X), alone.predict_proba(X))

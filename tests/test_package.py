@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import re
 import shutil
@@ -84,6 +85,35 @@ def test_type_checkers_report_a_name_that_does_not_exist(tmp_path: Path) -> None
     printed, _, _ = mypy.api.run(["--config-file", configuration, "--cache-dir", str(tmp_path), str(script)])
     assert "script.py:1" not in printed
     assert 'script.py:2: error: Module "skneural" has no attribute "DenseNet"' in printed
+
+
+ESTIMATORS = [name for name in skneural.__all__ if name.endswith(("Classifier", "Regressor"))]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_rows_for_validation_are_given_by_name(name: str) -> None:
+    parameters = inspect.signature(getattr(skneural, name).fit).parameters
+    by_name = [one.name for one in parameters.values() if one.kind is one.KEYWORD_ONLY]
+    assert by_name == ["X_val", "y_val", "sample_weight_val"]
+    assert list(parameters)[:4] == ["self", "X", "y", "sample_weight"]
+
+
+def test_type_checkers_know_what_methods_take(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np\n"
+        "from skneural import DenseNetClassifier, KerasRegressor\n"
+        "X, y = np.zeros((3, 2)), ['a', 'b', 'a']\n"
+        "DenseNetClassifier(random_state=np.random.RandomState(0), class_weight={'a': 2}).fit(X, y, X_val=X, y_val=y)\n"
+        "KerasRegressor(random_state=0).fit([[0.0], [1.0]], (1, 2), sample_weight=[1, 2]).predict(X)\n"
+        "DenseNetClassifier(random_state='zero')\n"
+        "DenseNetClassifier().fit(X, y, None, X)\n"
+        "DenseNetClassifier().predict(None)\n"
+    )
+    arguments = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(tmp_path), str(script)]
+    printed, _, _ = mypy.api.run(arguments)
+    lines = [int(line.split(":")[1]) for line in printed.splitlines() if ": error:" in line]
+    assert lines == [6, 7, 8], printed
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
