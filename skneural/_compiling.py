@@ -23,8 +23,12 @@ from ._seeds import seeded_global_generators
 
 @dataclass(frozen=True)
 class Compilation:
-    """The arguments of ``keras.Model.compile``, from which any number of models can be compiled."""
+    """The arguments of ``keras.Model.compile``, from which any number of models can be compiled.
 
+    ``owner`` is the class of the estimator that they are parameters of.
+    """
+
+    owner: str
     optimizer: type[keras.optimizers.Optimizer]
     optimizer_arguments: Mapping[str, Any]
     loss: Any
@@ -34,7 +38,7 @@ class Compilation:
     def apply(self, model: keras.Model) -> None:
         """Compile ``model`` with an optimizer and metrics of its own."""
         model.compile(
-            optimizer=self.optimizer(**self.optimizer_arguments),
+            optimizer=_made(self.owner, "optimizer", self.optimizer, self.optimizer_arguments),
             loss=copy_of_part(self.loss),
             # Weighted as the loss is, so that a row of weight two counts twice in them too.
             weighted_metrics=[copy_of_part(metric) for metric in self.metrics] or None,
@@ -43,7 +47,9 @@ class Compilation:
 
     def key(self, *, without: Iterable[str]) -> Hashable:
         """Return what tells this compilation from others, but for the optimizer arguments named in ``without``."""
-        arguments = {name: value for name, value in self.optimizer_arguments.items() if name not in without}
+        # Keras counts the names of optimizers, and a pickle does not keep that number.
+        left_out = {*without, "name"}
+        arguments = {name: value for name, value in self.optimizer_arguments.items() if name not in left_out}
         return (
             self.optimizer,
             fingerprint((arguments, self.loss, tuple(self.metrics), dict(self.extras))),

@@ -263,7 +263,9 @@ class FamilyEstimator(NeuralEstimator):
         architecture = self._architecture(head)
         optimizer, arguments = self._optimizer()
         metrics = self._metrics_beside(head)
-        compilation = Compilation(optimizer, arguments, head.loss, metrics, self._routed("compile"))
+        compilation = Compilation(
+            type(self).__name__, optimizer, arguments, head.loss, metrics, self._routed("compile")
+        )
         rates: dict[Any, float] = {
             name: float(arguments[name])
             for name in ("learning_rate", "weight_decay")

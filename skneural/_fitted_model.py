@@ -163,7 +163,13 @@ class FittedModel(Parameters):
 
     def _compile(self, model: keras.Model) -> None:
         """Compile a model with the parameters."""
-        model.compile(**users_compile_arguments(self))
+        try:
+            arguments = users_compile_arguments(self)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Keras cannot make the optimizer, loss and metrics of {type(self).__name__} of its parameters: {error}"
+            ) from error
+        model.compile(**arguments)
 
     def _check_indices(self, X: Any) -> None:
         """Raise for numbers in X that stand for no row of the table of an Embedding which X goes into."""

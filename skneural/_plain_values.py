@@ -87,6 +87,8 @@ def _wanted(name: str, value: Any, default: Any) -> str | None:
     if name == "learning_rate":
         # It has a check of its own.
         return None
+    if name == "name":
+        return None if value is None or (isinstance(value, str) and "/" not in value) else "a str without '/'"
     if isinstance(default, bool):
         return None if is_bool(value) else "a bool"
     if isinstance(default, Real):

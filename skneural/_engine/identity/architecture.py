@@ -21,13 +21,15 @@ from .parts import copy_of_part, fingerprint, is_plain, optimizer_from
 
 # What tells models apart without changing the code of their programs.
 _WITHOUT_EFFECT = {"name", "seed", "build_config", "shared_object_id", "learning_rate"}
-_PARTS_OF_LAYERS = (
+PARTS_OF_LAYERS = (
     keras.regularizers.Regularizer,
     keras.constraints.Constraint,
     keras.initializers.Initializer,
 )
 # What Keras keeps in each layer, and what its layers are told apart by without computing anything else.
-_OF_EVERY_LAYER = {*vars(keras.layers.Layer()), "_build_shapes_dict", "seed"}
+_OF_EVERY_LAYER = {*vars(keras.layers.Layer()), "_build_shapes_dict", "seed"} - {"activity_regularizer"}
+# With this begin the names of what TensorFlow keeps in each object that holds variables.
+_OF_TENSORFLOW = "_self_"
 _NUMBERS_OF = {
     "Dropout": {"rate"},
     "SpatialDropout1D": {"rate"},
@@ -55,6 +57,7 @@ def architecture_key(model: keras.Model) -> Hashable:
         (type(model), _key_of_config(model.get_config())),
         tuple(_key_of_layer(layer) for layer in flatten_layers(model)),
         tuple(weight.trainable for weight in model.weights),
+        fingerprint(penalties_of(model)),
         (type(model.optimizer), _key_of_config(optimizer_config(model.optimizer))),
         *(fingerprint(arguments[name]) for name in ("loss", "loss_weights", "metrics", "weighted_metrics")),
     ]
@@ -73,6 +76,7 @@ def copy_of(model: keras.Model) -> keras.Model:
         with uncompiled(model):
             copy = keras.models.clone_model(model, clone_function=_copy_of_operation)
         _check_weights(model, copy)
+        give_penalties(copy, penalties_of(model))
         for own, given in zip(copy.weights, model.weights, strict=True):
             own.trainable = given.trainable
         arguments = compile_arguments(model)
@@ -137,8 +141,8 @@ def _place_of(part: Any) -> str:
 def users_parts(layers: Sequence[keras.Layer]) -> list[Any]:
     """Give the functions and classes of users in layers."""
     # Keras puts functions of its own making round the methods of a class into each of its layers.
-    attributes = [item for layer in layers for item in vars(layer).items()]
-    parts = [part for name, part in attributes if _is_users_own(part) and not _is_method(name, part)]
+    attributes = [(layer, *item) for layer in layers for item in vars(layer).items()]
+    parts = [part for layer, name, part in attributes if _is_named_in(layer, part) and not _is_method(name, part)]
     named = [part if inspect.isfunction(part) else type(part) for part in parts]
     classes = [type(layer) for layer in layers if not type(layer).__module__.startswith("keras.")]
     return [*named, *classes]
@@ -160,10 +164,70 @@ def give_users_attributes(layer: keras.Layer, attributes: Mapping[str, Any]) -> 
 
 
 def users_attributes(layer: keras.Layer) -> dict[str, Any]:
-    """Give what users have put into a layer: functions and parts, and in a class of theirs numbers and the like too."""
+    """Give what users have put into a layer: functions and parts, and in a class of theirs all else too."""
     is_keras = type(layer).__module__.startswith("keras.")
-    own = {name: value for name, value in vars(layer).items() if name not in _OF_EVERY_LAYER}
-    return {name: value for name, value in own.items() if _is_users_own(value) or (not is_keras and is_plain(value))}
+    own = {
+        name: _untracked(value)
+        for name, value in vars(layer).items()
+        if name not in _OF_EVERY_LAYER and not name.startswith(_OF_TENSORFLOW)
+    }
+    if isinstance(layer, keras.Model):
+        return {
+            name: value for name, value in own.items() if _is_users_own(value) or (not is_keras and is_plain(value))
+        }
+    return {
+        name: value
+        for name, value in own.items()
+        if _is_named_in(layer, value) or (not is_keras and _is_foreign(value))
+    }
+
+
+def _is_named_in(layer: keras.Layer, value: Any) -> bool:
+    """Tell whether an attribute is what configs have by name only; in layers also an object that can be called."""
+    is_function_like = callable(value) and not (inspect.isroutine(value) or inspect.isclass(value))
+    return _is_users_own(value) or (is_function_like and _is_foreign(value) and not isinstance(layer, keras.Model))
+
+
+def _is_foreign(value: Any) -> bool:
+    """Tell whether a value is, and consists of, nothing that Keras makes itself: variables, layers and their like."""
+    if isinstance(value, list | tuple):
+        return all(_is_foreign(item) for item in value)
+    if isinstance(value, dict):
+        return all(_is_foreign(item) for item in value.values())
+    if isinstance(value, keras.Variable | keras.Operation | keras.random.SeedGenerator | keras.KerasTensor):
+        return False
+    kind = value if inspect.isroutine(value) or inspect.isclass(value) else type(value)
+    is_part = isinstance(value, keras.metrics.Metric | keras.optimizers.Optimizer)
+    return not is_part and not str(getattr(kind, "__module__", "")).startswith(
+        ("keras.", "tensorflow.python.trackable")
+    )
+
+
+def _untracked(value: Any) -> Any:
+    """Give lists and dicts as they were before Keras, in a layer, has put its own in their place."""
+    if isinstance(value, list):
+        return [_untracked(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _untracked(item) for name, item in value.items()}
+    return value
+
+
+def penalties_of(model: keras.Model) -> list[tuple[Any, Any]]:
+    """Give the regularizer and the constraint of each variable, those from outside of Keras: None for others."""
+    parts = [(variable.regularizer, variable.constraint) for variable in model.variables]
+    return [(_users_own_or_none(one), _users_own_or_none(other)) for one, other in parts]
+
+
+def give_penalties(model: keras.Model, penalties: Sequence[tuple[Any, Any]]) -> None:
+    """Set what ``penalties_of`` gave: a layer within another has been built before its attributes were set."""
+    for variable, parts in zip(model.variables, penalties, strict=True):
+        for name, part in zip(("regularizer", "constraint"), parts, strict=True):
+            if part is not None and fingerprint(getattr(variable, name)) != fingerprint(part):
+                setattr(variable, name, copy_of_part(part))
+
+
+def _users_own_or_none(part: Any) -> Any:
+    return part if _is_users_own(part) else None
 
 
 def _key_of_layer(layer: keras.Layer) -> Hashable:
@@ -174,7 +238,7 @@ def _key_of_layer(layer: keras.Layer) -> Hashable:
 def _is_users_own(value: Any) -> bool:
     """Tell whether an attribute is a function, or an object such as a regularizer, from outside of Keras."""
     kind = value if inspect.isfunction(value) else type(value)
-    is_object = isinstance(value, _PARTS_OF_LAYERS)
+    is_object = isinstance(value, PARTS_OF_LAYERS)
     return (inspect.isfunction(value) or is_object) and not str(kind.__module__).startswith("keras.")
 
 

@@ -154,7 +154,7 @@ def is_plain(value: Any) -> bool:
     if type(value) in (list, tuple):
         return all(is_plain(item) for item in value)
     if type(value) is dict:
-        return all(is_plain(item) for item in value.values())
+        return all(is_plain(item) for pair in value.items() for item in pair)
     return value is None or isinstance(value, bool | int | float | complex | str | bytes | np.ndarray | np.generic)
 
 

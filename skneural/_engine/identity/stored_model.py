@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +23,17 @@ from skneural._compat import (
     untouched_python_random,
 )
 
-from .architecture import give_users_attributes, named_by_users, users_attributes, users_parts
+from .architecture import (
+    PARTS_OF_LAYERS,
+    give_penalties,
+    give_users_attributes,
+    named_by_users,
+    penalties_of,
+    users_attributes,
+    users_parts,
+)
 from .obstacles import ObstacleError
-from .parts import copy_of_part, mapped, optimizer_from, unwrapped, wrapped
+from .parts import copy_of_part, is_plain, mapped, optimizer_from, unwrapped, wrapped
 
 
 @dataclass(frozen=True)
@@ -64,13 +73,15 @@ class Compiled:
 class StoredModel:
     """A model with its weights, and with its optimizer's state where it is compiled.
 
-    ``data`` is what Keras makes of it, uncompiled. ``attributes`` are what users have put into each of its layers, and
-    ``named`` the functions and classes of theirs that Keras knows by name only.
+    ``data`` is what Keras makes of it, uncompiled. ``attributes`` are what users have put into each of its layers,
+    ``penalties`` regularizers and constraints of theirs at each of its variables, and ``named`` the functions and
+    classes of theirs that Keras knows by name only.
     """
 
     data: bytes
     compiled: Compiled | None
     attributes: list[dict[str, Any]]
+    penalties: list[tuple[Any, Any]]
     named: dict[str, Any]
 
     @classmethod
@@ -80,7 +91,8 @@ class StoredModel:
         layers = [model, *flatten_layers(model)]
         with uncompiled(model):
             data = model_to_bytes(model)
-        return cls(data, compiled, [users_attributes(layer) for layer in layers], named_by_users(layers))
+        attributes = [users_attributes(layer) for layer in layers]
+        return cls(data, compiled, attributes, penalties_of(model), named_by_users(layers))
 
     def restore(self) -> keras.Model:
         """Build the model."""
@@ -88,17 +100,32 @@ class StoredModel:
             model = model_from_bytes(self.data)
         for layer, attributes in zip([model, *flatten_layers(model)], self.attributes, strict=True):
             give_users_attributes(layer, attributes)
+        give_penalties(model, self.penalties)
         if self.compiled is not None:
             self.compiled.compile(model)
         return model
 
     def __getstate__(self) -> dict[str, Any]:
         compiled = self.compiled and {name: wrapped(value) for name, value in vars(self.compiled).items()}
-        return {**wrapped(dict(vars(self))), "compiled": compiled}
+        # What no pickle holds, such as a lock, a layer's class makes anew.
+        attributes = [
+            {name: value for name, value in one.items() if is_plain(value) or _can_be_pickled(value)}
+            for one in self.attributes
+        ]
+        return {**wrapped({**vars(self), "attributes": attributes}), "compiled": compiled}
 
     def __setstate__(self, stored: dict[str, Any]) -> None:
         compiled = stored["compiled"] and Compiled(**unwrapped(stored["compiled"]))
         vars(self).update(unwrapped(stored), compiled=compiled)
+
+
+def _can_be_pickled(value: Any) -> bool:
+    try:
+        pickle.dumps(wrapped(value))
+    except Exception:
+        # A lock, a file, a local class: each has an error of its own.
+        return inspect.isroutine(value) or isinstance(value, PARTS_OF_LAYERS)
+    return True
 
 
 @dataclass(frozen=True)
@@ -183,10 +210,23 @@ def _is_importable(part: Any) -> bool:
 
 def duplicate(model: keras.Model) -> keras.Model:
     """Copy a model with its weights and, where it is compiled, its optimizer state and its very loss."""
-    try:
+    with _telling_why_not_copied():
         return StoredModel.of_model(model).restore()
+
+
+@contextmanager
+def _telling_why_not_copied() -> Iterator[None]:
+    """Let an error of Keras's say what to give in place of a ready model."""
+    try:
+        yield
     except ObstacleError as error:
         raise ValueError(f"The model cannot be copied: {error}, or give a function that makes the model.") from error
+    except (TypeError, ValueError, OSError, NotImplementedError) as error:
+        raise ValueError(
+            "The ready model cannot be copied, because Keras cannot restore it from its config. Give a function that "
+            "makes it (model=function) instead, or classes of your own a get_config that tells their arguments. "
+            f"Keras says: {error}"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -215,7 +255,10 @@ class StoredLayer:
 
 
 def _stored(thing: keras.Layer) -> StoredModel | StoredLayer:
-    return StoredModel.of_model(thing) if isinstance(thing, keras.Model) else StoredLayer.of_layer(thing)
+    if not isinstance(thing, keras.Model):
+        return StoredLayer.of_layer(thing)
+    with _telling_why_not_copied():
+        return StoredModel.of_model(thing)
 
 
 def carried(value: Any) -> Any:
@@ -225,4 +268,7 @@ def carried(value: Any) -> Any:
 
 def brought_back(value: Any) -> Any:
     """Take out again what ``carried`` has put in."""
-    return unwrapped(mapped(value, lambda item: isinstance(item, StoredModel | StoredLayer), lambda one: one.restore()))
+    with _telling_why_not_copied():
+        return unwrapped(
+            mapped(value, lambda item: isinstance(item, StoredModel | StoredLayer), lambda one: one.restore())
+        )
