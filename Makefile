@@ -5,6 +5,7 @@ VENV = .venv
 VENV_PYTHON = $(VENV)/bin/python
 PYTHONS = $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 ARGS =
+C_CODE = $(wildcard skneural/_engine/native/c/*)
 
 export TF_CPP_MIN_LOG_LEVEL = 3
 # Without its compiled files, each import of TensorFlow takes several seconds more.
@@ -18,7 +19,7 @@ help:
 	@echo "make introduction   an introduction to Keras in nine steps (ARGS='--csv FILE' for another table)"
 	@echo "make sequences      sequences classified, and what the network thought at each step"
 	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
-	@echo "make lint           format, lint, types, import contracts, spelling"
+	@echo "make lint           format (also of C), lint, types, import contracts, spelling"
 	@echo "make lock           resolve requirements.lock anew (ARGS=--upgrade for the newest versions)"
 	@echo "make clean          remove the environment and all caches"
 
@@ -42,6 +43,7 @@ lint: venv
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m mypy --strict skneural
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/clang-format --dry-run --Werror $(C_CODE)
 	$(VENV)/bin/codespell
 
 # The environment is up to date when it was made from this very lock and C code, in this place, and its Python still runs.

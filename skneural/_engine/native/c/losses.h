@@ -37,7 +37,7 @@ static float metric_of(int metric, const float *outputs, const Table *table, siz
     float sum = 0;
     for (size_t c = 0; c < n; c++) {
         float deviation = outputs[c] - targets[c];
-        sum += metric == BINARY_ACCURACY  ? (outputs[c] > 0.5f) == targets[c]
+        sum += metric == BINARY_ACCURACY ? (outputs[c] > 0.5f) == targets[c]
                : metric == SIGN_ACCURACY ? (outputs[c] > 0) == targets[c]
                : metric == SQUARED_ERROR ? deviation * deviation
                                          : fabsf(deviation);

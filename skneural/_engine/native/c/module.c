@@ -95,7 +95,8 @@ static void lay_out(Course *course, Layout layout, Arena *arena) {
     course->row_losses = take(arena, n_rows, sizeof(float));
     course->row_metrics = take(arena, n_rows * course->n_metrics, sizeof(float));
     course->penalties = take(arena, strip, sizeof(float));
-    course->scratch = take(arena, course->n_threads * (whole_panels(rows.n) * WIDTH + (n_rows + 1) * STRIP), sizeof(float));
+    course->scratch =
+        take(arena, course->n_threads * (whole_panels(rows.n) * WIDTH + (n_rows + 1) * STRIP), sizeof(float));
 }
 
 /* Keras lays a kernel out row by row, and its bias behind it. */
@@ -353,9 +354,9 @@ static Layout read_arguments(Buffers *buffers, const Given *given, Course *cours
     if (buffers->has_failed) return layout;
     const char *reason = why_not_parts(layout.parts, layout.n_parts, layout.part_rates);
     if (!reason)
-        reason = why_not_loss(course->loss, layout.parts[3 * (layout.n_parts - 1) + 1], course->metrics, course->n_metrics);
-    if (!reason)
-        reason = why_not_optimizer(&course->optimizer, given->first != Py_None, given->second != Py_None);
+        reason =
+            why_not_loss(course->loss, layout.parts[3 * (layout.n_parts - 1) + 1], course->metrics, course->n_metrics);
+    if (!reason) reason = why_not_optimizer(&course->optimizer, given->first != Py_None, given->second != Py_None);
     if (reason) {
         fail(buffers, reason);
         return layout;
@@ -458,8 +459,10 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "skneural._engine.native._native", "Dense networks trained by machine code.", 0, methods,
-    NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "skneural._engine.native._native",
+    .m_doc = "Dense networks trained by machine code.",
+    .m_methods = methods,
 };
 
 #define NUMBER(NAME) {#NAME, NAME}
@@ -469,6 +472,7 @@ static const struct {
     const char *name;
     long number;
 } numbers[] = {
+    /* clang-format off */
     NUMBER(PRODUCT), NUMBER(ACTIVATION), NUMBER(DROPOUT),
     NUMBER(LINEAR), NUMBER(RELU), NUMBER(SIGMOID), NUMBER(TANH), NUMBER(SOFTPLUS), NUMBER(SOFTMAX),
     NUMBER(SPARSE_CROSS_ENTROPY), NUMBER(CATEGORICAL_CROSS_ENTROPY), NUMBER(BINARY_CROSS_ENTROPY),
@@ -476,6 +480,7 @@ static const struct {
     NUMBER(SPARSE_ACCURACY), NUMBER(CATEGORICAL_ACCURACY), NUMBER(BINARY_ACCURACY), NUMBER(SQUARED_ERROR),
     NUMBER(ABSOLUTE_ERROR), NUMBER(SIGN_ACCURACY),
     NUMBER(ADAM), NUMBER(SGD), NUMBER(RMSPROP),
+    /* clang-format on */
 };
 
 PyMODINIT_FUNC PyInit__native(void) {

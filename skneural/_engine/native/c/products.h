@@ -17,8 +17,8 @@ static inline Vector choose(IntVector mask, Vector yes, Vector no) {
 
 /* out[r][c] = sum over k of left[r * left_row + k * left_step] * right[k * right_step + c], for WIDTH columns. */
 #define DEFINE_TILE(ROWS)                                                                                              \
-    static inline void tile_##ROWS(size_t n, const float *left, size_t left_row, size_t left_step,                     \
-                                   const float *right, size_t right_step, float *out, size_t out_row) {                \
+    static inline void tile_##ROWS(size_t n, const float *left, size_t left_row, size_t left_step, const float *right, \
+                                   size_t right_step, float *out, size_t out_row) {                                    \
         Vector low[ROWS], high[ROWS];                                                                                  \
         _Pragma("GCC unroll 6") for (int r = 0; r < ROWS; r++) low[r] = high[r] = spread(0);                           \
         for (size_t k = 0; k < n; k++) {                                                                               \

@@ -53,7 +53,8 @@ static void learn(Course *course, size_t thread, size_t n_batch, Scratch scratch
         if (part->kind != PRODUCT) continue;
         size_t first, last;
         share_of(part->weights.n_strips, thread, course->n_threads, &first, &last);
-        for (size_t strip = first; strip < last; strip++) learn_strip(course, part, strip, n_batch, scratch.turned_inputs);
+        for (size_t strip = first; strip < last; strip++)
+            learn_strip(course, part, strip, n_batch, scratch.turned_inputs);
     }
 }
 

@@ -52,7 +52,7 @@ static inline Vector rmsprop_step(const Optimizer *optimizer, Vector gradient, V
         *penalized = sums;                                                                                             \
     }
 DEFINE_UPDATE(adam, 1, 1, adam_step(optimizer, gradient, first, second))
-DEFINE_UPDATE(plain, 0, 0, gradient *optimizer->rate)
+DEFINE_UPDATE(plain, 0, 0, gradient * optimizer->rate)
 DEFINE_UPDATE(momentum, 1, 0, momentum_step(optimizer, gradient, first))
 DEFINE_UPDATE(rmsprop, 0, 1, rmsprop_step(optimizer, gradient, first, second))
 DEFINE_UPDATE(rmsprop_momentum, 1, 1, rmsprop_step(optimizer, gradient, first, second))
