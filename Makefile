@@ -46,6 +46,9 @@ lint: venv
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_CODE)
 	$(VENV)/bin/codespell
 
+# As a line in a .pth file, which type checkers follow; the default is a hook in Python's import system.
+EDITABLE = --config-settings editable_mode=compat --editable
+
 # The environment is up to date when it was made from this very lock and C code, in this place, and its Python still runs.
 MADE_FROM = { cat requirements.lock setup.py skneural/_engine/native/c/*; pwd; }
 
@@ -57,7 +60,7 @@ fresh-venv: empty-venv
 	@echo "Installing the packages of requirements.lock; TensorFlow is large, this takes some minutes the first time ..."
 	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --requirement requirements.lock
 	@echo "Installing skneural from this checkout ..."
-	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation $(EDITABLE) .
 	@$(MADE_FROM) > $(VENV)/made-from
 	@echo "$(VENV) is ready."
 

@@ -87,6 +87,17 @@ def test_type_checkers_report_a_name_that_does_not_exist(tmp_path: Path) -> None
     assert 'script.py:2: error: Module "skneural" has no attribute "DenseNet"' in printed
 
 
+def test_type_checkers_find_the_package_in_this_environment(tmp_path: Path) -> None:
+    """As those of an editor do, which knows the environment's Python and nothing of this checkout."""
+    code = "import skneural; reveal_type(skneural.DenseNetClassifier().predict)"
+    arguments = ["--python-executable", sys.executable, "--cache-dir", str(tmp_path), "-c", code]
+    command = [sys.executable, "-m", "mypy", "--config-file", "", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "Cannot find" not in result.stdout, f"the environment is older: make fresh-venv\n{result.stdout}"
+    assert "Revealed type is" in result.stdout
+    assert "ndarray" in result.stdout
+
+
 ESTIMATORS = [name for name in skneural.__all__ if name.endswith(("Classifier", "Regressor"))]
 
 
