@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 # Without its compiled files, each import of TensorFlow takes several seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help digits handwritten introduction sequences test lint lock venv fresh-venv empty-venv clean
+.PHONY: help digits handwritten introduction sequences test sanitize lint lock venv fresh-venv empty-venv clean
 
 help:
 	@echo "make digits         search over networks for handwritten digits, with a report and figures"
@@ -19,6 +19,7 @@ help:
 	@echo "make introduction   an introduction to Keras in nine steps (ARGS='--csv FILE' for another table)"
 	@echo "make sequences      sequences classified, and what the network thought at each step"
 	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
+	@echo "make sanitize       the native engine's tests, with its C code under address and undefined-behaviour sanitizers (gcc)"
 	@echo "make lint           format (also of C), lint, types, import contracts, spelling"
 	@echo "make lock           resolve requirements.lock anew (ARGS=--upgrade for the newest versions)"
 	@echo "make clean          remove the environment and all caches"
@@ -37,6 +38,21 @@ sequences: venv
 
 test: venv
 	$(VENV_PYTHON) -m pytest -n 2 $(ARGS)
+
+# The package is built once more, in a folder of its own, and stands before the usual one. Python must load the sanitizer
+# before anything else, and with it the library of C++, whose exceptions the sanitizer wraps. Python itself leaks a little.
+SANITIZED = build/sanitized
+SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g
+SANITIZED_PYTHON = PYTHONPATH=$(CURDIR)/$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)"
+
+sanitize: venv
+	rm -rf $(SANITIZED)
+	CC=gcc CFLAGS="$(SANITIZERS)" $(VENV_PYTHON) setup.py --quiet build --build-lib $(SANITIZED) \
+		--build-temp $(SANITIZED)/objects
+	$(SANITIZED_PYTHON) $(VENV_PYTHON) -P -c \
+		"from skneural._engine.native import _native as engine; print(engine.__file__); assert 'sanitized' in engine.__file__"
+	$(SANITIZED_PYTHON) $(VENV)/bin/pytest -q $(or $(ARGS),tests/engine/test_native_*.py)
 
 lint: venv
 	$(VENV_PYTHON) -m ruff format --check .
