@@ -1,0 +1,60 @@
+"""The files beside the package say what is so: versions, commands, Pythons."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+import skneural
+
+ROOT = Path(__file__).parent.parent
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(str(path.relative_to(ROOT)) for path in WORKFLOWS)])
+def test_commands_of_make_exist(name: str) -> None:
+    text = (ROOT / name).read_text()
+    used = set(re.findall(r"(?:^|`|run: )make ([a-z][a-z-]*)", text, flags=re.MULTILINE))
+    assert used or name.endswith("wheels.yml")
+    assert used <= TARGETS
+
+
+def test_every_target_is_phony_and_helped() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = set(re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)[1].split())  # type: ignore[index]
+    assert phony == TARGETS
+    helped = set(re.findall(r'@echo "make ([a-z-]+)', makefile))
+    assert helped == TARGETS - {"help", "venv", "fresh-venv", "empty-venv"}
+
+
+def test_pythons_that_are_tested_are_those_that_are_supported() -> None:
+    tested = re.findall(r'"(3\.\d+)"', (ROOT / ".github/workflows/tests.yml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    supported = SpecifierSet(project["requires-python"])
+    assert tested == [f"3.{minor}" for minor in range(30) if supported.contains(f"3.{minor}")]
+
+
+def test_citation_and_changelog_are_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {skneural.__version__}\n" in citation
+    assert f"\n## [{skneural.__version__}] - " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_changelog_names_all_that_is_public() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    named = set(re.findall(r"`(\w+)`", text))
+    assert set(skneural.__all__) - {"__version__", "exceptions"} <= named
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/architecture.md"]
+)
+def test_links_to_files_lead_somewhere(name: str) -> None:
+    path = ROOT / name
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
