@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any, ClassVar
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import InputTags, Tags
@@ -128,6 +129,15 @@ class _RecurrentNet(FamilyEstimator):
                 f"Got {self.sequence_shape!r}."
             )
         return shape[0], shape[1]
+
+    def _build_network(self, seed: int) -> _engine.Network:
+        if keras.config.dtype_policy().variable_dtype == "bfloat16":
+            # The first weights from step to step are orthogonal, of a decomposition that TensorFlow 2.21 lacks there.
+            raise ValueError(
+                f"{type(self).__name__} cannot draw first weights of dtype bfloat16. Use "
+                "keras.config.set_dtype_policy('mixed_bfloat16'), which keeps weights in float32."
+            )
+        return super()._build_network(seed)
 
     def _prepare(self, rows: Any) -> None:
         super()._prepare(rows)

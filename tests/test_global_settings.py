@@ -79,11 +79,15 @@ def test_native_engine_is_for_the_usual_epsilon(settings):
 
 
 @pytest.fixture
-def float64_policy():
+def set_policy():
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
+    yield keras.config.set_dtype_policy
     keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
+def float64_policy(set_policy):
+    set_policy("float64")
 
 
 FAMILIES = [
@@ -123,3 +127,14 @@ def test_penalty_that_keras_cannot_add_is_an_error_of_ours(estimator, X, float64
     with pytest.raises(ValueError, match=r"^Keras's own fit cannot add a penalty on weights of dtype float64 .*l2=0"):
         in_one_step(estimator, l2=0.1, callbacks=AtEachBatch()).fit(X, VALUES)
     assert in_one_step(estimator, l2=0, callbacks=AtEachBatch()).fit(X, VALUES).engine_ == "keras"
+
+
+def test_recurrent_weights_of_bfloat16_are_an_error_of_ours(set_policy):
+    estimator = RecurrentNetRegressor(units=(2,), filters=(), epochs=1, random_state=0)
+    set_policy("bfloat16")
+    with pytest.raises(ValueError, match=r"^RecurrentNetRegressor cannot draw first weights .*'mixed_bfloat16'"):
+        estimator.fit(SEQUENCES, VALUES)
+    set_policy("mixed_bfloat16")
+    fitted = estimator.fit(SEQUENCES, VALUES)
+    assert {weight.dtype for weight in fitted.model_.weights} == {"float32"}
+    assert_allclose(fitted.predict(SEQUENCES), fitted.predict(SEQUENCES[::-1])[::-1], rtol=1e-5)
