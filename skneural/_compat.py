@@ -177,6 +177,18 @@ def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variabl
     return list(optimizer._model_variables_moving_average) if optimizer.use_ema else []
 
 
+def untracked(value: Any) -> Any:
+    """Give lists and dicts as they were before Keras has put its own in their place.
+
+    Keras 3.15, ``Tracker``: in layers, metrics and optimizers. They are no lists to a pickle, and know their owner.
+    """
+    if isinstance(value, list):
+        return [untracked(item) for item in value]
+    if isinstance(value, dict):
+        return {name: untracked(item) for name, item in value.items()}
+    return value
+
+
 def optimizer_config(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     """Give an optimizer's config with its learning rate schedule as it is, which its own config may not tell.
 
@@ -185,11 +197,11 @@ def optimizer_config(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     """
     schedule = vars(optimizer).get("_learning_rate")
     if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        config: dict[str, Any] = optimizer.get_config()
+        config: dict[str, Any] = untracked(optimizer.get_config())
         return config
     twin = object.__new__(type(optimizer))
     vars(twin).update(vars(optimizer), _learning_rate=None)
-    return {**twin.get_config(), "learning_rate": schedule}
+    return {**untracked(twin.get_config()), "learning_rate": schedule}
 
 
 def leaves_weights_out(optimizer: keras.optimizers.Optimizer) -> bool:

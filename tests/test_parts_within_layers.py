@@ -210,3 +210,10 @@ def test_ready_model_that_keras_cannot_restore_is_an_error_in_our_words(use, act
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1), keras.layers.Lambda(activation)])
     with pytest.raises(ValueError, match=r"^The ready model cannot be copied, .* Give a function that makes it"):
         use(KerasRegressor(model, loss="mse"))
+
+
+def test_optimizer_with_a_list_in_it_comes_back():
+    given = DenseNetRegressor((2,), epochs=1, optimizer=keras.optimizers.Muon(0.1, exclude_layers=["output"]))
+    fitted = pickle.loads(pickle.dumps(given)).fit(X, Y)
+    assert_allclose(pickle.loads(pickle.dumps(fitted)).predict(X), fitted.predict(X), atol=1e-6)
+    assert fitted.optimizer.exclude_layers == ["output"]

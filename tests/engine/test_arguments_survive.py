@@ -47,6 +47,30 @@ class Times(keras.layers.Layer):
         return {"name": self.name}
 
 
+class Weighted(keras.metrics.Mean):
+    """A mean of errors times numbers in a list and in a dict, of which its config says nothing."""
+
+    def __init__(self, weight=1.0, name="weighted"):
+        super().__init__(name=name)
+        self.factors = [{"of all": weight}, weight]
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        factor = self.factors[0]["of all"] * self.factors[1]
+        return super().update_state(factor * keras.ops.abs(y_true - y_pred), sample_weight)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def weighed(weight):
+    """Give one of many functions of one name."""
+
+    def errors(y_true, y_pred):
+        return weight * keras.ops.mean(keras.ops.abs(y_true - y_pred), axis=-1)
+
+    return errors
+
+
 class Share(keras.metrics.Metric):
     """The share of errors above a limit, of which its config says nothing."""
 
@@ -128,6 +152,9 @@ CASES = {
     "own constraint": lambda value: {"constraint": Between(value)},
     "own schedule": lambda value: {"schedule": Falling(value / 50)},
     "own metric": lambda value: {"metrics": [Share(value)]},
+    "own metric with a list": lambda value: {"metrics": [Weighted(value)]},
+    "metric": lambda value: {"metrics": [keras.metrics.CosineSimilarity(axis=0 if value > 1 else -1)]},
+    "metric of a function": lambda value: {"metrics": [keras.metrics.MeanMetricWrapper(weighed(value), name="one")]},
     "identity": lambda value: {"initializer": keras.initializers.Identity(gain=value)},
 }
 VALUES = (5.0, 0.1, 0.7)

@@ -14,6 +14,7 @@ from skneural._compat import (
     optimizer_config,
     uncompiled,
     untouched_python_random,
+    untracked,
 )
 
 from .obstacles import ObstacleError
@@ -167,7 +168,7 @@ def users_attributes(layer: keras.Layer) -> dict[str, Any]:
     """Give what users have put into a layer: functions and parts, and in a class of theirs all else too."""
     is_keras = type(layer).__module__.startswith("keras.")
     own = {
-        name: _untracked(value)
+        name: untracked(value)
         for name, value in vars(layer).items()
         if name not in _OF_EVERY_LAYER and not name.startswith(_OF_TENSORFLOW)
     }
@@ -201,15 +202,6 @@ def _is_foreign(value: Any) -> bool:
     return not is_part and not str(getattr(kind, "__module__", "")).startswith(
         ("keras.", "tensorflow.python.trackable")
     )
-
-
-def _untracked(value: Any) -> Any:
-    """Give lists and dicts as they were before Keras, in a layer, has put its own in their place."""
-    if isinstance(value, list):
-        return [_untracked(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _untracked(item) for name, item in value.items()}
-    return value
 
 
 def penalties_of(model: keras.Model) -> list[tuple[Any, Any]]:

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skneural._compat import optimizer_config, untouched_python_random
+from skneural._compat import optimizer_config, untouched_python_random, untracked
 
 # Objects that are attributes and code alone.
 _STATELESS = (
@@ -110,7 +110,7 @@ def copy_of_part(part: Any) -> Any:
     if isinstance(part, _STATELESS):
         return _with_attributes(type(part), dict(vars(part)))
     if isinstance(part, keras.metrics.Metric):
-        return _copy_of_metric(type(part), part.get_config(), _plain_attributes(part))
+        return _copy_of_metric(type(part), part.get_config(), _attributes_beside_config(part))
     if isinstance(part, keras.optimizers.Optimizer):
         return optimizer_from(type(part), optimizer_config(part))
     return part
@@ -139,14 +139,21 @@ def _with_attributes(kind: type, attributes: Mapping[str, Any]) -> Any:
 
 
 def _copy_of_metric(kind: type[keras.metrics.Metric], config: dict[str, Any], attributes: Mapping[str, Any]) -> Any:
-    with untouched_python_random():
+    functions = {value.__name__: value for value in attributes.values() if inspect.isfunction(value)}
+    with untouched_python_random(), keras.saving.CustomObjectScope(functions):
         metric = kind.from_config(config)
     vars(metric).update(attributes)
     return metric
 
 
-def _plain_attributes(thing: Any) -> dict[str, Any]:
-    return {name: value for name, value in _attributes(thing) if is_plain(value) and name not in ("name", "_dtype")}
+def _attributes_beside_config(metric: keras.metrics.Metric) -> dict[str, Any]:
+    """Give numbers, strings and the like, and functions of users, which a config has by their names."""
+    attributes = ((name, untracked(value)) for name, value in _attributes(metric) if name not in ("name", "_dtype"))
+    return {name: value for name, value in attributes if is_plain(value) or _is_users_function(value)}
+
+
+def _is_users_function(value: Any) -> bool:
+    return inspect.isfunction(value) and not value.__module__.startswith("keras.")
 
 
 def is_plain(value: Any) -> bool:
@@ -182,7 +189,7 @@ def _reduced(part: Any) -> tuple[Any, ...]:
     if isinstance(part, keras.losses.Loss):
         return _with_attributes, type(part), wrapped(dict(vars(part)))
     if isinstance(part, keras.metrics.Metric):
-        return _copy_of_metric, type(part), part.get_config(), _plain_attributes(part)
+        return _copy_of_metric, type(part), part.get_config(), _attributes_beside_config(part)
     return optimizer_from, type(part), wrapped(optimizer_config(part))
 
 
