@@ -92,9 +92,10 @@ class Parameters(Copied, CallbackSupportMixin):
             self._user_params = {*getattr(self, "_user_params", ()), name}
             setattr(self, name, value)
         else:
+            known = sorted({*self._get_param_names(), *self._function_parameters()})
             raise ValueError(
                 f"Invalid parameter {name!r} for estimator {type(self).__name__}.{self._hint_for(name)} "
-                "Known parameters: get_params()."
+                f"Known parameters: {', '.join(known)}."
             )
 
     def _model_function(self) -> Callable[..., Any] | None:

@@ -113,15 +113,15 @@ def test_function_with_keywords_of_any_name_is_given_those_of_the_constructor():
 
 UNKNOWN = (
     "Invalid parameter 'depth' for estimator KerasClassifier. Let the model function take an argument 'depth'; then "
-    "depth=... and model__depth=... set it. Known parameters: get_params()."
+    "depth=... and model__depth=... set it. Known parameters: "
 )
 
 
 def test_argument_that_the_function_lacks_is_an_error():
     estimator = KerasClassifier(create_model, random_state=0)
-    with pytest.raises(ValueError, match=f"^{re.escape(UNKNOWN)}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(UNKNOWN)}batch_size, .*, neurons, .*\\.$"):
         estimator.set_params(depth=3)
-    with pytest.raises(ValueError, match=f"^{re.escape(UNKNOWN)}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(UNKNOWN)}batch_size, .*, neurons, .*\\.$"):
         GridSearchCV(estimator, {"depth": [3]}, cv=2, error_score="raise").fit(X, Y)
 
 

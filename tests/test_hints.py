@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import keras
@@ -78,7 +79,10 @@ def test_parameter_of_another_library(cls, make, name, hint):
     reason = ", and neither has its model function. " if cls in WRAPPERS else ". "
     with pytest.raises(TypeError, match=exactly(start + reason + hint)):
         make(**{name: 1}).fit(X, Y)
-    set_message = f"Invalid parameter {name!r} for estimator {cls.__name__}. {hint} Known parameters: get_params()."
+    known = sorted({*make().get_params(), *(inspect.signature(build).parameters if cls in WRAPPERS else ())})
+    set_message = (
+        f"Invalid parameter {name!r} for estimator {cls.__name__}. {hint} Known parameters: {', '.join(known)}."
+    )
     with pytest.raises(ValueError, match=exactly(set_message)):
         make().set_params(**{name: 1})
     with pytest.raises(ValueError, match=exactly(set_message)):

@@ -111,5 +111,5 @@ def test_constructor_stores_its_arguments_as_they_are(cls):
 
 
 def test_setting_a_parameter_that_does_not_exist_names_those_that_do():
-    with pytest.raises(ValueError, match=r"^Invalid parameter 'depth' for estimator DenseNetClassifier\("):
+    with pytest.raises(ValueError, match=r"^Invalid parameter 'depth' .* Known .* hidden_layer_sizes, kernel_"):
         DenseNetClassifier().set_params(depth=3)

@@ -195,7 +195,7 @@ def test_branches_of_a_recurrent_network_are_drawn_side_by_side() -> None:
         "GRU | 4 units tanh 144 params",
         "Conv1D 8 | ? × 5 ReLU, batch norm 105 params",
         "Conv1D 5 | ? × 3 ReLU, batch norm 90 params",
-        "Mean over time | 3 units",
+        "Average over time | 3 units",
         "Concatenate | 7 units",
         "Output: Dense | 2 units linear 16 params",
     ]
