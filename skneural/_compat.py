@@ -24,6 +24,11 @@ from tensorflow.python.framework import ops
 from ._seeds import GLOBAL_GENERATORS
 
 _UNCOMPILED = threading.RLock()
+# Keras 3.15: what tells objects apart without changing what they compute, what keeps track of a metric's variables, and
+# where random initializers hold the seed that was given and the one that is used.
+NAMES_WITHOUT_EFFECT = {"name", "_name", "_auto_config", "built", "_built", "_lock", "_build_input_shape"}
+TRACKING_NAMES = {"_tracker", "_variables", "_metrics"}
+SEED_NAMES = ("seed", "_init_seed")
 
 
 @contextmanager
@@ -202,6 +207,23 @@ def optimizer_config(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     twin = object.__new__(type(optimizer))
     vars(twin).update(vars(optimizer), _learning_rate=None)
     return {**untracked(twin.get_config()), "learning_rate": schedule}
+
+
+def names_of_every_layer() -> set[str]:
+    """Give the names of what Keras keeps in each layer, once it is built too (Keras 3.15)."""
+    return {*vars(keras.layers.Layer()), "_build_shapes_dict"}
+
+
+def is_of_tensorflow(name: str) -> bool:
+    """Tell whether TensorFlow keeps an attribute of this name in what holds variables (TensorFlow 2.21)."""
+    return name.startswith("_self_")
+
+
+def unconnected(operation: keras.Operation) -> keras.Operation:
+    """Copy an operation that is no layer, without its places in graphs (Keras 3.15, ``Operation._inbound_nodes``)."""
+    copy = object.__new__(type(operation))
+    vars(copy).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
+    return copy
 
 
 def leaves_weights_out(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ._compat import compile_arguments, optimizer_config
+from ._compat import compile_arguments, optimizer_config, wrapped_arguments
 from ._compiling import is_loss_of_keras, loss_name, resolve_loss, resolve_optimizer, single_loss
 from ._recipe import is_same
 
@@ -56,7 +56,7 @@ def _arguments(loss: Any) -> dict[str, Any]:
     if not isinstance(loss, keras.losses.Loss):
         # Named or a function: a loss of default arguments.
         loss = resolve_loss("", loss_name(loss), {})
-    own = vars(loss) | vars(loss).get("_fn_kwargs", {})
+    own = vars(loss) | wrapped_arguments(loss)
     plain = {name: value for name, value in own.items() if isinstance(value, bool | int | float | str | type(None))}
     return {name: value for name, value in plain.items() if not name.startswith("_") and name not in _NOT_ARGUMENTS}
 

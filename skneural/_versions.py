@@ -19,6 +19,7 @@ _PACKAGES = (
     "numpy",
     "scipy",
     "pandas",
+    "cachetools",
     "rich",
     "matplotlib",
     "joblib",

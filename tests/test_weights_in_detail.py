@@ -8,61 +8,32 @@ import pytest
 from sklearn.metrics import log_loss
 from sklearn.model_selection import TimeSeriesSplit, cross_val_score
 from sklearn.utils.class_weight import compute_sample_weight
+from test_weights import (
+    ESTIMATORS,
+    FULL_BATCH,
+    LABELS,
+    WEIGHTS,
+    X,
+    Y,
+    assert_other_weights,
+    assert_same_weights,
+    build,
+)
 
 from skneural import (
     ConvNetClassifier,
     DenseNetClassifier,
     DenseNetRegressor,
     KerasClassifier,
-    KerasRegressor,
     RecurrentNetClassifier,
     _neural,
 )
-
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(24, 3))
-Y = RNG.integers(0, 3, size=24)
-LABELS = RNG.integers(0, 2, size=(24, 2))
-WEIGHTS = RNG.integers(0, 4, size=24)
-FULL_BATCH = {"epochs": 5, "batch_size": 200, "random_state": 0}
-
-
-def build(meta):
-    outputs = meta.get("n_classes_", 1)
-    model = keras.Sequential(
-        [
-            keras.Input((meta["n_features_in_"],)),
-            keras.layers.Dense(4, activation="tanh"),
-            keras.layers.Dense(outputs, activation="softmax" if outputs > 1 else "linear"),
-        ]
-    )
-    model.compile(loss="sparse_categorical_crossentropy" if outputs > 1 else "mse", optimizer=keras.optimizers.SGD(0.1))
-    return model
-
-
-ESTIMATORS = [DenseNetClassifier((4,)), DenseNetRegressor((4,)), KerasClassifier(build), KerasRegressor(build)]
 
 
 @pytest.fixture(params=ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
 def make(request):
     """A function that makes an estimator of each class, trained in full batches unless told otherwise."""
     return lambda **given: type(request.param)(**(request.param.get_params() | FULL_BATCH | given))
-
-
-def weights_of(model):
-    return model.model_.get_weights()
-
-
-def assert_same_weights(one, other):
-    for mine, theirs in zip(weights_of(one), weights_of(other), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-
-
-def assert_other_weights(one, other):
-    assert any(
-        not np.allclose(mine, theirs, atol=1e-4)
-        for mine, theirs in zip(weights_of(one), weights_of(other), strict=True)
-    )
 
 
 CLASSIFIERS = [make for make in ESTIMATORS if hasattr(make, "class_weight")]

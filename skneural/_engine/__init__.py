@@ -8,7 +8,8 @@ from .data.many_inputs import ManyInputs
 from .data.memory_maps import give_pages_back, is_large_map
 from .data.rows import rows_like
 from .identity.architecture import global_settings
-from .identity.parts import copy_of_part, fingerprint, is_plain, unwrapped, with_seed, wrapped
+from .identity.carried import unwrapped, wrapped
+from .identity.parts import copy_of_part, fingerprint, is_plain, with_seed
 from .identity.stored_model import brought_back, carried, duplicate
 from .memory_errors import telling_memory_errors
 from .model.network import Network, State

@@ -11,8 +11,11 @@ import keras
 from skneural._compat import (
     compile_arguments,
     flatten_layers,
+    is_of_tensorflow,
+    names_of_every_layer,
     optimizer_config,
     uncompiled,
+    unconnected,
     untouched_python_random,
     untracked,
 )
@@ -28,9 +31,7 @@ PARTS_OF_LAYERS = (
     keras.initializers.Initializer,
 )
 # What Keras keeps in each layer, and what its layers are told apart by without computing anything else.
-_OF_EVERY_LAYER = {*vars(keras.layers.Layer()), "_build_shapes_dict", "seed"} - {"activity_regularizer"}
-# With this begin the names of what TensorFlow keeps in each object that holds variables.
-_OF_TENSORFLOW = "_self_"
+_OF_EVERY_LAYER = {*names_of_every_layer(), "seed"} - {"activity_regularizer"}
 _NUMBERS_OF = {
     "Dropout": {"rate"},
     "SpatialDropout1D": {"rate"},
@@ -101,9 +102,7 @@ def _copy_of_operation(operation: keras.Operation) -> keras.Operation:
     """Build a layer from its configuration; an operation such as that of ``x + y`` is copied as it is."""
     if isinstance(operation, keras.Layer):
         return _copy_of_layer(operation)
-    copy = object.__new__(type(operation))
-    vars(copy).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
-    return copy
+    return unconnected(operation)
 
 
 def _copy_of_layer(layer: keras.Layer) -> keras.Layer:
@@ -170,7 +169,7 @@ def users_attributes(layer: keras.Layer) -> dict[str, Any]:
     own = {
         name: untracked(value)
         for name, value in vars(layer).items()
-        if name not in _OF_EVERY_LAYER and not name.startswith(_OF_TENSORFLOW)
+        if name not in _OF_EVERY_LAYER and not is_of_tensorflow(name)
     }
     if isinstance(layer, keras.Model):
         return {

@@ -11,14 +11,21 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from skneural._compat import optimizer_config, untouched_python_random, untracked
+from skneural._compat import (
+    NAMES_WITHOUT_EFFECT,
+    SEED_NAMES,
+    TRACKING_NAMES,
+    optimizer_config,
+    untouched_python_random,
+    untracked,
+)
 
 # Objects that are attributes and code alone.
 _STATELESS = (
@@ -28,8 +35,6 @@ _STATELESS = (
     keras.initializers.Initializer,
     keras.optimizers.schedules.LearningRateSchedule,
 )
-# What changes nothing in what an object computes.
-_WITHOUT_EFFECT = {"name", "_name", "_auto_config", "built", "_built", "_lock", "_build_input_shape"}
 _MAX_DEPTH = 8
 
 
@@ -92,12 +97,12 @@ def _attributes(thing: Any) -> Iterator[tuple[str, Any]]:
     """Give what an object holds, but for names and what keeps track of variables."""
     is_metric = isinstance(thing, keras.metrics.Metric)
     for name, value in vars(thing).items():
-        if is_metric and (name in ("_tracker", "_variables", "_metrics") or isinstance(value, keras.Variable)):
+        if is_metric and (name in TRACKING_NAMES or isinstance(value, keras.Variable)):
             continue
         if name == "name" and is_metric:
             # It stands in the history.
             yield name, value
-        elif name not in _WITHOUT_EFFECT:
+        elif name not in NAMES_WITHOUT_EFFECT:
             yield name, value
 
 
@@ -108,9 +113,9 @@ def copy_of_part(part: Any) -> Any:
     if isinstance(part, dict):
         return {name: copy_of_part(item) for name, item in part.items()}
     if isinstance(part, _STATELESS):
-        return _with_attributes(type(part), dict(vars(part)))
+        return with_attributes(type(part), dict(vars(part)))
     if isinstance(part, keras.metrics.Metric):
-        return _copy_of_metric(type(part), part.get_config(), _attributes_beside_config(part))
+        return copy_of_metric(type(part), part.get_config(), attributes_beside_config(part))
     if isinstance(part, keras.optimizers.Optimizer):
         return optimizer_from(type(part), optimizer_config(part))
     return part
@@ -119,8 +124,7 @@ def copy_of_part(part: Any) -> Any:
 def with_seed(initializer: keras.initializers.Initializer, seed: int) -> keras.initializers.Initializer:
     """Copy an initializer, with another seed."""
     copy = copy_of_part(initializer)
-    # Keras's own hold what was given and what is used.
-    seeds = {name: seed for name in ("seed", "_init_seed") if name in vars(copy)}
+    seeds = {name: seed for name in SEED_NAMES if name in vars(copy)}
     if not seeds:
         return type(initializer).from_config({**initializer.get_config(), "seed": seed})
     vars(copy).update(seeds)
@@ -132,13 +136,15 @@ def optimizer_from(kind: type[keras.optimizers.Optimizer], config: Mapping[str, 
     return kind.from_config(dict(config))
 
 
-def _with_attributes(kind: type, attributes: Mapping[str, Any]) -> Any:
+def with_attributes(kind: type, attributes: Mapping[str, Any]) -> Any:
+    """Make an object of a class with these attributes, without its constructor."""
     part: Any = object.__new__(kind)
     vars(part).update(attributes)
     return part
 
 
-def _copy_of_metric(kind: type[keras.metrics.Metric], config: dict[str, Any], attributes: Mapping[str, Any]) -> Any:
+def copy_of_metric(kind: type[keras.metrics.Metric], config: dict[str, Any], attributes: Mapping[str, Any]) -> Any:
+    """Make a metric from its config and from what ``attributes_beside_config`` gave."""
     functions = {value.__name__: value for value in attributes.values() if inspect.isfunction(value)}
     with untouched_python_random(), keras.saving.CustomObjectScope(functions):
         metric = kind.from_config(config)
@@ -146,7 +152,7 @@ def _copy_of_metric(kind: type[keras.metrics.Metric], config: dict[str, Any], at
     return metric
 
 
-def _attributes_beside_config(metric: keras.metrics.Metric) -> dict[str, Any]:
+def attributes_beside_config(metric: keras.metrics.Metric) -> dict[str, Any]:
     """Give numbers, strings and the like, and functions of users, which a config has by their names."""
     attributes = ((name, untracked(value)) for name, value in _attributes(metric) if name not in ("name", "_dtype"))
     return {name: value for name, value in attributes if is_plain(value) or _is_users_function(value)}
@@ -163,59 +169,3 @@ def is_plain(value: Any) -> bool:
     if type(value) is dict:
         return all(is_plain(item) for pair in value.items() for item in pair)
     return value is None or isinstance(value, bool | int | float | complex | str | bytes | np.ndarray | np.generic)
-
-
-# --- pickles --------------------------------------------------------------------------------------------------------
-
-
-class Carried:
-    """A loss, metric or optimizer on its way through a pickle or a deep copy, which would go through its config."""
-
-    def __init__(self, part: Any) -> None:
-        self.part = part
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Carried:
-        return Carried(copy_of_part(self.part))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _carry, _reduced(self.part)
-
-
-def _carry(make: Callable[..., Any], *arguments: Any) -> Carried:
-    return Carried(make(*arguments))
-
-
-def _reduced(part: Any) -> tuple[Any, ...]:
-    if isinstance(part, keras.losses.Loss):
-        return _with_attributes, type(part), wrapped(dict(vars(part)))
-    if isinstance(part, keras.metrics.Metric):
-        return _copy_of_metric, type(part), part.get_config(), _attributes_beside_config(part)
-    return optimizer_from, type(part), wrapped(optimizer_config(part))
-
-
-def is_carried(value: Any) -> bool:
-    """Tell whether Keras would pickle a value by its config."""
-    return isinstance(value, keras.losses.Loss | keras.metrics.Metric | keras.optimizers.Optimizer)
-
-
-def wrapped(value: Any) -> Any:
-    """Put what Keras would pickle by its config into ``Carried``, also within lists, tuples and dicts."""
-    return mapped(value, is_carried, Carried)
-
-
-def unwrapped(value: Any) -> Any:
-    """Take out again what ``wrapped`` has put in."""
-    return mapped(value, lambda item: isinstance(item, Carried), lambda carried: carried.part)
-
-
-def mapped(value: Any, is_meant: Callable[[Any], bool], change: Callable[[Any], Any]) -> Any:
-    """Change the items of nested lists, tuples and dicts that are meant; where none is, it is the same object."""
-    if is_meant(value):
-        return change(value)
-    if type(value) in (list, tuple):
-        items = [mapped(item, is_meant, change) for item in value]
-        return value if all(one is other for one, other in zip(items, value, strict=True)) else type(value)(items)
-    if type(value) is dict:
-        changed = {name: mapped(item, is_meant, change) for name, item in value.items()}
-        return value if all(changed[name] is item for name, item in value.items()) else changed
-    return value

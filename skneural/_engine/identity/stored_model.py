@@ -32,8 +32,9 @@ from .architecture import (
     users_attributes,
     users_parts,
 )
+from .carried import mapped, unwrapped, wrapped
 from .obstacles import ObstacleError
-from .parts import copy_of_part, is_plain, mapped, optimizer_from, unwrapped, wrapped
+from .parts import copy_of_part, is_plain, optimizer_from
 
 
 @dataclass(frozen=True)
