@@ -30,7 +30,8 @@ from ._compiling import (
     single_loss,
 )
 from ._foreign_names import foreign_value
-from ._neural import NeuralEstimator, Schedule
+from ._keras_arguments import Schedule
+from ._neural import NeuralEstimator
 from ._parameters import is_routed
 from ._plain_numbers import plain
 from ._recipe import Recipe

@@ -57,10 +57,10 @@ def users_compile_arguments(estimator: BaseWrapper) -> dict[str, Any]:
     return arguments
 
 
-def keras_callbacks(estimator: BaseWrapper) -> tuple[list[keras.callbacks.Callback], list[keras.callbacks.Callback]]:
+def keras_callbacks(estimator: Any) -> tuple[list[keras.callbacks.Callback], list[keras.callbacks.Callback]]:
     """Keras callbacks for fit and for predict, classes among them instantiated (scikeras 0.13)."""
     with plain_parameters(estimator, _with_lists_of_callbacks):
-        estimator._initialize_callbacks()
+        BaseWrapper._initialize_callbacks(estimator)
     callbacks = _flat(estimator._fit_callbacks), _flat(estimator._predict_callbacks)
     del estimator._fit_callbacks, estimator._predict_callbacks
     return callbacks

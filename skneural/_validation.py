@@ -264,8 +264,8 @@ def are_few(X: Any) -> bool:
 
 
 def merge_equal_rows(
-    X: Any, y: NDArray[Any], weights: NDArray[Any] | None
-) -> tuple[Any, NDArray[Any], NDArray[np.float64]]:
+    X: Any, y: NDArray[Any] | None, weights: NDArray[Any] | None
+) -> tuple[Any, NDArray[Any] | None, NDArray[np.float64]]:
     """Put each row of (X, y) in once, in sorted order, with the sum of its weights.
 
     For training in one batch this changes nothing but the order in which float32 sums are taken, and by fixing that
@@ -273,10 +273,11 @@ def merge_equal_rows(
     """
     dense = X.toarray() if sparse.issparse(X) else np.asarray(X)
     n_rows = dense.shape[0]
-    table = np.hstack([dense.reshape(n_rows, -1).astype(np.float64), y.reshape(n_rows, -1).astype(np.float64)])
+    columns = [array.reshape(n_rows, -1).astype(np.float64) for array in (dense, y) if array is not None]
+    table = np.hstack(columns)
     _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
     totals = np.bincount(group.ravel(), weights=weights, minlength=len(first)).astype(np.float64)
-    return dense[first], y[first], totals
+    return dense[first], None if y is None else y[first], totals
 
 
 def moments_of_all_values(X: Any, weights: NDArray[Any] | None) -> tuple[float, float]:

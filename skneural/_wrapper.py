@@ -16,13 +16,14 @@ from ._class_losses import MARGIN_LOSSES, gives_margins, layout_for, settle_metr
 from ._compiling import is_loss_of_keras, loss_name, single_loss
 from ._containers import shape_of
 from ._features import zero_rows
-from ._neural import NeuralEstimator, of_one_state
+from ._one_state import of_one_state
+from ._supervised import SupervisedEstimator
 from ._targets import ClassTargets, RegressionTargets, check_labels, check_values, to_safe_sizes
 from ._types import ClassWeight, RandomState, Rows
 from ._weights import class_weights
 
 
-class KerasClassifier(NeuralEstimator, scikeras.wrappers.KerasClassifier):
+class KerasClassifier(SupervisedEstimator, scikeras.wrappers.KerasClassifier):
     """A Keras model of your own as a scikit-learn classifier.
 
     It trains the model that ``model`` makes by minimising the mean over the rows of w_i * loss(y_i, f(x_i)), where w_i
@@ -447,7 +448,7 @@ def _n_outputs(model: keras.Model, X_shape: Any) -> int | None:
     return last
 
 
-class KerasRegressor(NeuralEstimator, scikeras.wrappers.KerasRegressor):
+class KerasRegressor(SupervisedEstimator, scikeras.wrappers.KerasRegressor):
     """A Keras model of your own as a scikit-learn regressor.
 
     It trains the model that ``model`` makes by minimising the mean over the rows of w_i * loss(y_i, f(x_i)), with the
