@@ -10,17 +10,9 @@ import numpy as np
 
 from . import _engine
 from ._conv_architecture import STANDARDIZATION, ConvArchitecture, build_conv, image_shape_of, pooled
-from ._families import (
-    CLASSIFIER_CONSTRAINTS,
-    SHARED_CONSTRAINTS,
-    FamilyClassifier,
-    FamilyEstimator,
-    FamilyRegressor,
-    Head,
-    check_sizes,
-    is_one_size,
-)
+from ._families import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes, is_one_size
 from ._scikit_compat import Interval, StrOptions
+from ._supervised_families import FamilyClassifier, FamilyRegressor
 from ._types import ClassWeight, RandomState
 from ._validation import moments_of_all_values
 

@@ -6,16 +6,9 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 from ._architectures import DenseArchitecture, build_dense
-from ._families import (
-    CLASSIFIER_CONSTRAINTS,
-    SHARED_CONSTRAINTS,
-    FamilyClassifier,
-    FamilyEstimator,
-    FamilyRegressor,
-    Head,
-    check_sizes,
-)
+from ._families import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes
 from ._scikit_compat import Interval
+from ._supervised_families import FamilyClassifier, FamilyRegressor
 from ._types import ClassWeight, RandomState
 
 _DENSE_CONSTRAINTS = {

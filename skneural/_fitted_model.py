@@ -16,7 +16,7 @@ from . import _engine
 from ._compiling import averages_rows, resolve_optimizer, single_loss
 from ._contradictions import check_compiled_as_given
 from ._features import zero_rows
-from ._parameters import Parameters
+from ._keras_arguments import KerasArguments
 from ._recipe import Recipe
 from ._scikit_compat import build_users_model, users_compile_arguments
 from ._seeds import seeded_global_generators
@@ -42,7 +42,7 @@ class Run:
         model.history = shown
 
 
-class FittedModel(Parameters):
+class FittedModel(KerasArguments):
     """The network of an estimator, as a Keras model."""
 
     _network: Any

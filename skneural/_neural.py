@@ -306,8 +306,7 @@ class NeuralEstimator(Predicting):
         arguments: dict[str, Any],
         declared: Mapping[str, Any] | None = None,
     ) -> None:
-        """Run one training with arguments of ``keras.Model.fit``, those for validation taken as X_val and y_val."""
-        arguments, validation = self._with_validation_data(arguments, validation)
+        """Run one training with arguments of ``keras.Model.fit``."""
         self._check_counts(arguments)
         schedule = Schedule(
             keeps_network,
@@ -320,23 +319,6 @@ class NeuralEstimator(Predicting):
             declared={} if keeps_network or declared is None else declared,
         )
         self._fit(X, y, sample_weight, validation, schedule)
-
-    def _with_validation_data(
-        self, arguments: dict[str, Any], validation: Validation
-    ) -> tuple[dict[str, Any], Validation]:
-        """Take Keras's ``validation_data`` as X_val, y_val and sample_weight_val."""
-        rest = {name: value for name, value in arguments.items() if name != "validation_data"}
-        given = arguments.get("validation_data")
-        if given is not None and all(value is None for value in validation):
-            X_val, y_val, weights_val = (*given, None) if len(given) == 2 else given
-            validation = X_val, y_val, weights_val
-        missing = [name for name, value in zip(("X_val", "y_val"), validation, strict=False) if value is None]
-        if missing and any(value is not None for value in validation):
-            raise ValueError(
-                f"{type(self).__name__}.fit needs X_val and y_val together. {' and '.join(missing)} "
-                f"{'is' if len(missing) == 1 else 'are'} missing."
-            )
-        return rest, validation
 
     def _partial_fit_from(
         self,

@@ -13,20 +13,12 @@ from sklearn.utils import InputTags, Tags
 from . import _engine
 from ._compiling import averages_rows
 from ._containers import rows_in_objects
-from ._families import (
-    CLASSIFIER_CONSTRAINTS,
-    SHARED_CONSTRAINTS,
-    FamilyClassifier,
-    FamilyEstimator,
-    FamilyRegressor,
-    Head,
-    check_sizes,
-    is_one_size,
-)
+from ._families import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes, is_one_size
 from ._recurrent_architecture import CELLS, RecurrentArchitecture, build_recurrent
 from ._scikit_compat import Interval, StrOptions
 from ._sequence_layers import POOLINGS
 from ._sequences import validate_sequences
+from ._supervised_families import FamilyClassifier, FamilyRegressor
 from ._targets import mean_and_scale
 from ._types import ClassWeight, RandomState
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.utils import InputTags, Tags, TargetTags
 from . import _engine
 from ._containers import check_container, check_one_array, shape_of
 from ._features import network_inputs
-from ._neural import NeuralEstimator
+from ._neural import NeuralEstimator, Validation
 from ._targets import ClassTargets, RegressionTargets
 from ._training_rows import TrainingRows
 from ._types import Rows
@@ -102,6 +103,38 @@ class SupervisedEstimator(NeuralEstimator):
             The estimator itself, ready to predict.
         """
         return self._initialize(X, y, {})
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: Validation,
+        keeps_network: bool,
+        is_partial: bool,
+        arguments: dict[str, Any],
+        declared: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Run one training, Keras's argument for rows to validate on taken as X_val and y_val."""
+        arguments, validation = self._with_validation_data(arguments, validation)
+        super()._train(X, y, sample_weight, validation, keeps_network, is_partial, arguments, declared)
+
+    def _with_validation_data(
+        self, arguments: dict[str, Any], validation: Validation
+    ) -> tuple[dict[str, Any], Validation]:
+        """Take Keras's ``validation_data`` as X_val, y_val and sample_weight_val."""
+        rest = {name: value for name, value in arguments.items() if name != "validation_data"}
+        given = arguments.get("validation_data")
+        if given is not None and all(value is None for value in validation):
+            X_val, y_val, weights_val = (*given, None) if len(given) == 2 else given
+            validation = X_val, y_val, weights_val
+        missing = [name for name, value in zip(("X_val", "y_val"), validation, strict=False) if value is None]
+        if missing and any(value is not None for value in validation):
+            raise ValueError(
+                f"{type(self).__name__}.fit needs X_val and y_val together. {' and '.join(missing)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing."
+            )
+        return rest, validation
 
     def _as_column(self, predictions: NDArray[Any]) -> NDArray[Any]:
         """Give predictions of shape (n,) the shape (n, 1) where y had it in fit."""
