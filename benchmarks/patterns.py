@@ -162,7 +162,7 @@ def compare_kernels() -> None:
     blocks = ((1, False), (2, False), (2, True))
     for side, filters, (per_block, norm), size in product((8, 12, 16, 20, 28), ((16, 32), (32, 64)), blocks, (32, 128)):
         rng = np.random.default_rng(0)
-        data = Data(rng.random((1024, side, side, 1), dtype=np.float32), rng.integers(0, 10, 1024))
+        data = Data.of(rng.random((1024, side, side, 1), dtype=np.float32), rng.integers(0, 10, 1024))
         into = (filters[0] if per_block > 1 else 1, filters[-1] if per_block > 1 else filters[0])
         most = max(side**2 * 9 * into[0], (side // 2) ** 2 * 9 * into[1]) * size
         row = []

@@ -85,7 +85,7 @@ class SupervisedEstimator(NeuralEstimator):
 
     def _data(self, rows: TrainingRows) -> _engine.Data:
         assert rows.y is not None
-        return _engine.Data(rows.X, rows.y, normalize_weights(rows.weights))
+        return _engine.Data.of(rows.X, rows.y, normalize_weights(rows.weights))
 
     def initialize(self, X: Rows, y: ArrayLike) -> Self:
         """Build the network for data of this shape without training it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .cache import clear_kept, kept_sizes
 from .conduct import CancelledRunError, Conduct
-from .data.many_inputs import ManyInputs
 from .data.memory_maps import give_pages_back, is_large_map
 from .data.rows import rows_like
 from .identity.architecture import global_settings
@@ -14,9 +13,10 @@ from .identity.stored_model import brought_back, carried, duplicate
 from .memory_errors import telling_memory_errors
 from .model.network import Network, State
 from .prediction import predict, predicts_itself, row_shape_of
-from .records import Blueprint, Data, EarlyStopping, Result, Settings
+from .records import Blueprint, Data, EarlyStopping, ManyInputs, Result, Settings, Step
 from .threads import take_share_of_cores
 from .training import fit
+from .xla.own_steps import StepBatch, StepCall
 
 take_share_of_cores()
 
@@ -31,6 +31,9 @@ __all__ = [
     "Result",
     "Settings",
     "State",
+    "Step",
+    "StepBatch",
+    "StepCall",
     "brought_back",
     "carried",
     "clear_kept",

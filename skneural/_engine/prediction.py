@@ -18,6 +18,7 @@ from .data.memory_maps import give_pages_back
 from .data.rows import dense_rows, rows_like
 from .dense_forward import DenseForward, dense_forward
 from .identity.obstacles import obstacle_from
+from .model.layer_outputs import part_of
 from .model.network import Network
 from .xla.program import Program
 
@@ -74,7 +75,7 @@ class _ForwardProgram:
         self.dtype = str(model.inputs[0].dtype)
         self.row_shape = row_shape_of(model)
         self.block_size = _block_size(model)
-        part = model if output is None else _part_of(model, output)
+        part = model if output is None else part_of(model, output)
         self._program = Program(
             lambda inputs: _outputs(part, model.variables, *inputs),
             (
@@ -127,7 +128,7 @@ def _forward_of(network: Network) -> _Forward:
     """Give the kept program of the network's architecture, or a function of its own where there can be none."""
     if network.forward is None:
         program = None
-        if network.obstacle is None:
+        if network.obstacle is None and len(network.any_model.inputs) == len(network.any_model.outputs) == 1:
             try:
                 program = _forwards.get(network.template_key, lambda: _shared_forward(network))
             except Exception as error:
@@ -141,7 +142,7 @@ def _forward_of(network: Network) -> _Forward:
 def _forward_to(network: Network, output: str) -> _ForwardProgram | _ForwardFunction:
     """Give the kept program from the inputs to a layer, or a function of the network's own."""
     if network.obstacle is not None:
-        return _ForwardFunction(_part_of(network.model, output))
+        return _ForwardFunction(part_of(network.model, output))
     key = (network.template_key, output)
     program = _forwards.get(key, lambda: _ForwardProgram(network.template().model, output))
     assert isinstance(program, _ForwardProgram)
@@ -169,14 +170,6 @@ def _outputs(
 ) -> tf.Tensor:
     with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
         return model(rows, training=False)
-
-
-def _part_of(model: keras.Model, output: str) -> keras.Model:
-    """Give a model from the inputs of another to one of its layers, with the same variables."""
-    layers = {layer.name: layer for layer in model.layers}
-    if output not in layers:
-        raise ValueError(f"The network has no layer {output!r}. Its layers: {', '.join(layers)}.")
-    return keras.Model(model.inputs, layers[output].output)
 
 
 def _block_size(model: keras.Model) -> int:

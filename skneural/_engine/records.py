@@ -2,44 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
 
 from .conduct import Conduct
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-    from numpy.typing import NDArray
-    from scipy import sparse
+    import tensorflow as tf
+
+    from .model.network import Network
+    from .xla.own_steps import StepBatch, StepCall
+
+RowArray: TypeAlias = "NDArray[Any] | sparse.csr_array"
+
+
+class ManyInputs:
+    """Arrays of as many rows as each other, in the order of the model's inputs or by their names.
+
+    Rows are taken from all of them at once, as from one array of shape (n,).
+    """
+
+    ndim = 1
+
+    def __init__(self, arrays: Sequence[NDArray[Any]] | Mapping[str, NDArray[Any]]) -> None:
+        # In a list TensorFlow's data sets would see one array.
+        self.for_keras: Any = dict(arrays) if isinstance(arrays, Mapping) else tuple(arrays)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        return tuple(self.for_keras) if isinstance(self.for_keras, dict) else None
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        return tuple(self.for_keras.values() if isinstance(self.for_keras, dict) else self.for_keras)
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self.arrays[0]),)
+
+    @property
+    def shapes(self) -> Any:
+        """The shape of each array, as a list or a dict."""
+        if isinstance(self.for_keras, dict):
+            return {name: array.shape for name, array in self.for_keras.items()}
+        return [array.shape for array in self.for_keras]
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> ManyInputs:
+        if isinstance(self.for_keras, dict):
+            return ManyInputs({name: np.ascontiguousarray(array[rows]) for name, array in self.for_keras.items()})
+        return ManyInputs([np.ascontiguousarray(array[rows]) for array in self.for_keras])
 
 
 @dataclass(frozen=True)
 class Data:
     """Rows to learn from or to be judged on.
 
-    ``X`` has shape (n, ...) and any real dtype; it is converted to the model's dtype part by part. For a model that
-    Keras's own ``fit`` must train, it may be ``ManyInputs``.
-    ``y`` has shape (n,) or (n, n_outputs) and is already what the loss expects.
+    ``inputs`` has an array of shape (n, ...) and any real dtype for each of the model's inputs, in their order or in
+    that of ``names``; they are converted to the model's dtypes part by part. A step of a family's own may take others.
+    ``targets`` has shape (n,) or (n, n_outputs) and is already what the loss expects. Where it is the very array that
+    is an input too, no second copy is made of it. A step may do without.
     ``sample_weight`` has shape (n,), or is None when every row weighs one.
+    ``tables`` are arrays of any shapes that a step sees as a whole, beside the rows of its batch.
     """
 
-    X: NDArray[Any] | sparse.csr_array
-    y: NDArray[Any]
+    inputs: tuple[RowArray, ...]
+    targets: RowArray | None = None
     sample_weight: NDArray[np.float32] | None = None
+    tables: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inputs, tuple):
+            raise TypeError("Data takes a tuple of inputs; of one input, Data.of takes the array.")
+
+    @classmethod
+    def of(
+        cls, X: RowArray | ManyInputs, targets: RowArray | None = None, sample_weight: NDArray[np.float32] | None = None
+    ) -> Data:
+        """Take one array of rows, or those of several inputs."""
+        if isinstance(X, ManyInputs):
+            return cls(X.arrays, targets, sample_weight, names=X.names)
+        return cls((X,), targets, sample_weight)
 
     @property
     def n_rows(self) -> int:
-        return int(self.X.shape[0])
+        return int(self.inputs[0].shape[0])
+
+    @property
+    def X(self) -> Any:
+        """The only input."""
+        (X,) = self.inputs
+        return X
+
+    @property
+    def target_input(self) -> int | None:
+        """Which of the inputs is the target too."""
+        return next((index for index, one in enumerate(self.inputs) if one is self.targets), None)
+
+    def take(self, rows: slice) -> Data:
+        """Give some of the rows."""
+        inputs = tuple(one[rows] for one in self.inputs)
+        targets = self.targets if self.targets is None else self.targets[rows]
+        if self.target_input is not None:
+            targets = inputs[self.target_input]
+        weights = self.sample_weight if self.sample_weight is None else self.sample_weight[rows]
+        return replace(self, inputs=inputs, targets=targets, sample_weight=weights)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a network of a family of its own kind minimises, in the place of a loss of Keras's.
+
+    ``losses(call, batch)`` gives one loss for each row of a batch, a tensor of shape (batch.size,), by operations of
+    TensorFlow. ``call`` is the model (``StepCall``), ``batch`` the rows and all else that it may use (``StepBatch``).
+    The engine multiplies the losses by the rows' weights, leaves out rows that only fill a batch, takes the mean and
+    adds the model's own penalties.
+    ``key`` stands for ``losses``: programs are kept under it, so steps of one key must be the same function.
+    ``numbers`` may differ between steps of one key; they are inputs of a program, not part of its code.
+    """
+
+    key: Hashable
+    losses: Callable[[StepCall, StepBatch], tf.Tensor] = field(compare=False)
+    numbers: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
 class Blueprint:
     """How to build and compile a Keras model, and what may differ between models that share a program.
 
-    Models built from blueprints of equal ``key`` differ only in their initial weights and in ``numbers``:
-    the learning rate, weight decay, L2 and dropout rate, which are inputs of a compiled program, not part of it.
+    A model that a ``Step`` trains is compiled with an optimizer alone. Models built from blueprints of equal ``key``
+    differ only in their initial weights and in ``numbers``: the learning rate, weight decay, L2 and dropout rate, which
+    are inputs of a compiled program, not part of it.
     """
 
     key: Hashable
@@ -64,7 +163,10 @@ class Settings:
     """One training run.
 
     ``epochs`` is the number of epochs to run in this call; they are numbered from ``initial_epoch``.
-    ``seed`` draws the order of the rows and the dropout masks.
+    ``seed`` draws the order of the rows, the dropout masks and the random numbers of a step.
+    ``step`` is what trains a network that was compiled without a loss.
+    ``renew(epoch, network)`` is called at the beginning of each epoch, after ``on_epoch_begin``, and may give the
+    training data anew: arrays other than before, of the same shapes and dtypes, take the place of those of the run.
     ``on_epoch_begin(epoch)`` and ``on_epoch_end(epoch, logs)`` see the network with its weights of that moment; a
     true answer of the latter stops training.
     ``learning_rate_factors`` has one factor per epoch, which the optimizer's learning rate is multiplied with in that
@@ -83,6 +185,8 @@ class Settings:
     validation_batch_size: int | None = None
     early_stopping: EarlyStopping | None = None
     learning_rate_factors: tuple[float, ...] | None = None
+    step: Step | None = None
+    renew: Callable[[int, Network], Data | None] | None = None
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
     on_epoch_begin: Callable[[int], None] | None = None
     on_epoch_end: Callable[[int, Mapping[str, float]], bool] | None = None

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from skneural._compat import compiled_metrics
 from skneural.exceptions import TrainingDivergedError
 
 from .conduct import Conduct
@@ -56,9 +57,12 @@ def _check_weights(network: Network, result: Result, settings: Settings) -> None
 
 def _fit(network: Network, train: Data, validation: Data | None, settings: Settings) -> Result:
     train, validation, settings = _split_off(train, validation, settings)
-    network.build_for(train.X.shape[1:])
+    if settings.step is not None:
+        return _fit_by_step(network, train, validation, settings)
+    if len(train.inputs) == 1:
+        network.build_for(train.inputs[0].shape[1:])
     train, validation = _like_inputs(network, train), validation and _like_inputs(network, validation)
-    why_keras = why_not_settings(settings) or network.obstacle
+    why_keras = why_not_settings(settings) or network.obstacle or network.loss_obstacle
     if why_keras is None:
         try:
             return _train(make_job(network, train, validation, settings))
@@ -69,11 +73,38 @@ def _fit(network: Network, train: Data, validation: Data | None, settings: Setti
         return fit_with_keras(network, train, validation, counted, why_keras)
 
 
+def _fit_by_step(network: Network, train: Data, validation: Data | None, settings: Settings) -> Result:
+    """Train a network by a step of a family's own; what XLA cannot compile of it, TensorFlow runs."""
+    why_not = why_not_settings(settings) or network.obstacle or _why_not_for_step(network)
+    if why_not is not None:
+        raise ValueError(
+            f"A network cannot be trained by the step {settings.step and settings.step.key!r}: {why_not}. Keras's own "
+            "fit, which could do that, knows losses of outputs and targets alone."
+        )
+    try:
+        return _train(make_job(network, train, validation, settings))
+    except ObstacleError as error:
+        not_for_xla = network.program_template(None).not_for_xla
+        if settings.step in not_for_xla:
+            # What is wrong is so in the step: let its author see that.
+            raise error.__cause__ or error from None
+        _logger.debug("XLA does not compile a step: %s.", error)
+        not_for_xla.add(settings.step)
+    return _fit_by_step(network, train, validation, settings)
+
+
+def _why_not_for_step(network: Network) -> str | None:
+    model = network.any_model
+    has_loss = model.loss is not None or compiled_metrics(model) is not None
+    return "it was compiled with a loss or metrics, not with an optimizer alone" if has_loss else None
+
+
 def _like_inputs(network: Network, data: Data) -> Data:
     """Give rows of the rank that the network takes; sparse ones are brought to it when they become dense."""
-    if not isinstance(data.X, np.ndarray):
+    if len(data.inputs) > 1 or not isinstance(data.X, np.ndarray):
         return data
-    return replace(data, X=rows_like(data.X, row_shape_of(network.any_model)))
+    X = rows_like(data.X, row_shape_of(network.any_model))
+    return data if X is data.X else replace(data, inputs=(X,))
 
 
 def _train(job: Job) -> Result:
@@ -129,8 +160,4 @@ def _split_off(train: Data, validation: Data | None, settings: Settings) -> tupl
     if validation is not None or not fraction:
         return train, validation, settings
     n_train = int(train.n_rows * (1.0 - fraction))
-    parts = [
-        Data(train.X[rows], train.y[rows], None if train.sample_weight is None else train.sample_weight[rows])
-        for rows in (slice(None, n_train), slice(n_train, None))
-    ]
-    return parts[0], parts[1], settings
+    return train.take(slice(None, n_train)), train.take(slice(n_train, None)), settings

@@ -47,4 +47,4 @@ def three_blobs():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 103)
     X = rng.normal(size=(103, 8)) + 2.0 * np.eye(8)[y]
-    return Data(X.astype(np.float32), y.astype(np.int32))
+    return Data.of(X.astype(np.float32), y.astype(np.int32))

@@ -149,7 +149,7 @@ def make_data(loss, weighted=False):
     y = targets(kind, rng)
     y = y[:, :units] if kind == "labels" else y
     weights = rng.uniform(0.2, 2.0, N_ROWS).astype(np.float32) if weighted else None
-    return Data(rng.normal(size=(N_ROWS, 8)).astype(np.float32), y, weights)
+    return Data.of(rng.normal(size=(N_ROWS, 8)).astype(np.float32), y, weights)
 
 
 def train_both_ways(make_model, data, rtol=2e-4, way="compiled", validation=None, **changes):

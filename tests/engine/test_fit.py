@@ -36,7 +36,7 @@ def test_early_stopping_restores_the_best_weights(three_blobs):
     assert result.n_epochs == 3
     assert result.best_epoch == 2
     network, result = trained(three_blobs, three_blobs, epochs=200, early_stopping=rule)
-    probabilities = predict(network, three_blobs.X)[np.arange(three_blobs.n_rows), three_blobs.y]
+    probabilities = predict(network, three_blobs.X)[np.arange(three_blobs.n_rows), three_blobs.targets]
     np.testing.assert_allclose(-np.log(probabilities).mean(), min(result.history["val_loss"]), rtol=1e-4)
 
 
@@ -73,7 +73,7 @@ def test_a_loss_that_is_not_finite_ends_training(three_blobs):
     X = three_blobs.X.copy()
     X[3, 3] = np.inf
     with pytest.raises(TrainingDivergedError, match="The loss became nan in epoch 1"):
-        trained(Data(X, three_blobs.y))
+        trained(Data.of(X, three_blobs.targets))
 
 
 def test_an_interrupt_keeps_the_last_finished_epoch(three_blobs):
@@ -102,7 +102,7 @@ def test_an_interrupt_in_the_first_epoch_is_raised(three_blobs):
 
 def test_sparse_rows_train_as_dense_ones(three_blobs):
     dense, _ = trained(three_blobs)
-    other, _ = trained(Data(sparse.csr_array(three_blobs.X), three_blobs.y))
+    other, _ = trained(Data.of(sparse.csr_array(three_blobs.X), three_blobs.targets))
     np.testing.assert_array_equal(dense.get_weights()[0], other.get_weights()[0])
     np.testing.assert_array_equal(predict(dense, three_blobs.X), predict(other, sparse.csr_array(three_blobs.X)))
 

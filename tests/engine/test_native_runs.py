@@ -34,7 +34,7 @@ def rows(n_features=N_FEATURES, n_classes=N_CLASSES, weighted=True):
     rng = np.random.default_rng(0)
     y = rng.integers(0, n_classes, N_ROWS).astype(np.int32)
     weights = rng.uniform(0.5, 2.0, N_ROWS).astype(np.float32) if weighted else None
-    return Data(rng.normal(size=(N_ROWS, n_features)).astype(np.float32), y, weights)
+    return Data.of(rng.normal(size=(N_ROWS, n_features)).astype(np.float32), y, weights)
 
 
 def model_of(n_features=N_FEATURES, widths=(97, 33), n_classes=N_CLASSES, dropout=0.2):
@@ -128,13 +128,13 @@ ROWS_LIE = {
 def test_where_rows_lie_changes_no_bit(kind, is_large, tmp_path, monkeypatch):
     data = rows()
     X = data.X.astype(np.float16).astype(np.float32)
-    expected = trained(Data(X, data.y, data.sample_weight))
+    expected = trained(Data.of(X, data.targets, data.sample_weight))
     if is_large:
         monkeypatch.setattr(_feeding, "RESIDENT_BYTES", 0)
         monkeypatch.setattr(_feeding, "PART_BYTES", 64 * N_FEATURES * 4)
         monkeypatch.setattr(_memory_maps, "LARGE_BYTES", 0)
     lying = ROWS_LIE[kind](X, tmp_path)
-    assert_equal(expected, trained(Data(lying, data.y, data.sample_weight)))
+    assert_equal(expected, trained(Data.of(lying, data.targets, data.sample_weight)))
 
 
 def test_rows_that_stay_take_no_room(monkeypatch):

@@ -133,7 +133,7 @@ def test_sample_weights(loss):
 
 def test_class_numbers_may_be_floats():
     data = make_data("sparse")
-    data = Data(data.X, data.y.astype(np.float32))
+    data = Data.of(data.X, data.targets.astype(np.float32))
     train_both_ways(model_of, data, way="native", validation=data)
 
 
@@ -173,8 +173,8 @@ def way_of(model, data=None, validation=None, **settings):
 
 def test_targets_of_validation_of_another_shape_are_for_programs():
     data = make_data("mse")
-    assert way_of(model_of(loss="mse"), data, validation=Data(data.X, data.y)) == "native"
-    assert way_of(model_of(loss="mse"), data, validation=Data(data.X, data.y[:, None])) == "xla"
+    assert way_of(model_of(loss="mse"), data, validation=Data.of(data.X, data.targets)) == "native"
+    assert way_of(model_of(loss="mse"), data, validation=Data.of(data.X, data.targets[:, None])) == "xla"
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -228,23 +228,23 @@ def test_other_layers_are_for_programs(layer):
 def test_other_losses_and_metrics_are_for_programs(loss, activation, metrics):
     model = keras.Sequential([L.Input((8,)), L.Dense(3, activation)])
     model.compile("adam", loss, metrics=metrics)
-    y = np.ones((N_ROWS, 3)) if loss == "poisson" else make_data("sparse").y
-    assert way_of(model, Data(make_data("sparse").X, y)) == "xla"
+    y = np.ones((N_ROWS, 3)) if loss == "poisson" else make_data("sparse").targets
+    assert way_of(model, Data.of(make_data("sparse").X, y)) == "xla"
 
 
 def test_a_class_that_the_network_does_not_know_is_left_to_programs():
     data = make_data("sparse")
     for wrong in (-1, 3):
-        y = data.y.copy()
+        y = data.targets.copy()
         y[7] = wrong
-        assert way_of(model_of(), Data(data.X, y)) == "xla"
-        assert way_of(model_of(), data, validation=Data(data.X, y)) == "xla"
+        assert way_of(model_of(), Data.of(data.X, y)) == "xla"
+        assert way_of(model_of(), data, validation=Data.of(data.X, y)) == "xla"
 
 
 def test_class_numbers_that_are_not_whole_are_left_to_programs():
     data = make_data("sparse")
-    assert way_of(model_of(), Data(data.X, data.y.astype(np.float32))) == "native"
-    assert way_of(model_of(), Data(data.X, data.y + np.float32(0.4) * (data.y < 2))) == "xla"
+    assert way_of(model_of(), Data.of(data.X, data.targets.astype(np.float32))) == "native"
+    assert way_of(model_of(), Data.of(data.X, data.targets + np.float32(0.4) * (data.targets < 2))) == "xla"
 
 
 def test_an_epsilon_that_is_zero_is_left_to_programs():
@@ -260,7 +260,7 @@ def test_what_is_dropped_may_be_infinite():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([L.Input((8,)), L.Dropout(1.0), L.Dense(3, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
-    result = fit(Network.from_model(model), Data(X, data.y), None, Settings(epochs=1, batch_size=16, seed=0))
+    result = fit(Network.from_model(model), Data.of(X, data.targets), None, Settings(epochs=1, batch_size=16, seed=0))
     assert result.way == "native"
     assert result.history["loss"] == pytest.approx([np.log(3)], rel=1e-3)
 

@@ -123,7 +123,7 @@ def test_xla_trains_networks_of_small_images(layers, side, batch_size, expected)
 def test_training_compiles_convolutions_into_one_program_where_images_are_small(monkeypatch):
     """Compiled and not, the same network comes out; and the operations show which way was taken."""
     rng = np.random.default_rng(0)
-    data = Data(rng.random((64, 8, 8, 1), dtype=np.float32), rng.integers(0, 3, 64))
+    data = Data.of(rng.random((64, 8, 8, 1), dtype=np.float32), rng.integers(0, 3, 64))
     weights, compiled = [], []
 
     def record(function, inputs, *, is_compiled):
@@ -145,7 +145,7 @@ def test_training_compiles_convolutions_into_one_program_where_images_are_small(
 def test_validation_is_in_batches_that_xla_suits():
     """Two rows a batch of training let a batch of 256 images through, whose windows are a hundred times as large."""
     rng = np.random.default_rng(0)
-    data = Data(rng.random((300, 28, 28, 1), dtype=np.float32), rng.integers(0, 3, 300))
+    data = Data.of(rng.random((300, 28, 28, 1), dtype=np.float32), rng.integers(0, 3, 300))
     network = Network.from_model(images_model(L.Conv2D(8, 3, padding="same"), side=28))
     job = make_job(network, data, data, Settings(epochs=1, batch_size=2, seed=0))
     assert job.training.shape.is_compiled

@@ -96,7 +96,7 @@ def test_what_cannot_be_compiled_goes_through_keras_and_says_why_once(
     make_model, callbacks, reason, three_blobs, caplog
 ):
     if make_model is with_python_inside:
-        three_blobs = Data(np.abs(three_blobs.X), three_blobs.y)
+        three_blobs = Data.of(np.abs(three_blobs.X), three_blobs.targets)
     callbacks = tuple(make() for make in callbacks)
     with caplog.at_level(logging.INFO, "skneural"):
         network, result = trained(make_model, three_blobs, callbacks=callbacks)
@@ -192,10 +192,10 @@ def parts(monkeypatch):
 def test_rows_that_come_in_parts_train_as_resident_ones(kind, three_blobs, request):
     X = np.round(three_blobs.X * 4).astype("float32" if kind == "csr" else kind)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X)).astype(np.float32)
-    resident = trained(dense, Data(X, three_blobs.y, weights))
+    resident = trained(dense, Data.of(X, three_blobs.targets, weights))
 
     lengths = request.getfixturevalue("parts")
-    streamed = trained(dense, Data(sparse.csr_array(X) if kind == "csr" else X, three_blobs.y, weights))
+    streamed = trained(dense, Data.of(sparse.csr_array(X) if kind == "csr" else X, three_blobs.targets, weights))
 
     # A program that is new is compiled with one row.
     assert [n_rows for n_rows in lengths if n_rows > 1] == [32, 32, 32, 7] * 3

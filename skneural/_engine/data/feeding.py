@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from scipy import sparse
 from skneural._engine.records import Data
 
 from .memory_maps import give_pages_back, is_large_map
+from .named import arrays_of, name_of_input, renewed
 from .rows import target_dtype
 
 _ALIGNMENT = 64
@@ -21,6 +23,8 @@ _ALIGNMENT = 64
 RESIDENT_BYTES = 64 * 2**20
 PART_BYTES = 32 * 2**20
 Arrays = dict[str, NDArray[Any]]
+# An array by name, the shape of one row of it (of a table: of the whole) and its dtype.
+Form = tuple[str, tuple[int, ...], str]
 
 
 @dataclass
@@ -39,23 +43,57 @@ class Rows:
     native engine can read it as it is, X is resident where it lies, whatever its size.
     """
 
-    def __init__(self, data: Data, batch_size: int, X_dtype: str, *, may_stay: bool = False) -> None:
+    def __init__(self, data: Data, batch_size: int, input_dtypes: Sequence[str], *, may_stay: bool = False) -> None:
+        self._data = data
         self._batch_size = batch_size
-        self._stays = may_stay and _is_readable(data.X)
-        self.X_dtype = str(data.X.dtype) if self._stays else X_dtype
-        self.y_dtype = str(np.dtype(target_dtype(data.y)))
-        self._sources: dict[str, tuple[Any, str]] = {"X": (data.X, self.X_dtype), "y": (data.y, self.y_dtype)}
-        if data.sample_weight is not None:
-            self._sources["sample_weight"] = (data.sample_weight, "float32")
+        self._stays = may_stay and _is_readable(data)
+        if self._stays:
+            input_dtypes = [str(one.dtype) for one in data.inputs]
+        self._dtypes = {name_of_input(index): dtype for index, dtype in enumerate(input_dtypes)}
+        if data.targets is not None:
+            self._dtypes["targets"] = str(np.dtype(target_dtype(data.targets)))
+        self._dtypes["sample_weight"] = "float32"
         self.n_rows = data.n_rows
         self.n_batches = -(-data.n_rows // batch_size)
-        row_bytes = int(np.prod(data.X.shape[1:])) * np.dtype(self.X_dtype).itemsize
-        is_small = not sparse.issparse(data.X) and data.n_rows * row_bytes <= RESIDENT_BYTES
+        row_bytes = sum(_row_bytes(one, dtype) for one, dtype in zip(data.inputs, input_dtypes, strict=True))
+        is_small = not any(map(sparse.issparse, data.inputs)) and data.n_rows * row_bytes <= RESIDENT_BYTES
         self.is_resident = self._stays or is_small
         self.n_room = self._length_of_arrays(row_bytes)
         self._resident: Arrays | None = None
-        given = sum(part.nbytes for part in _parts_of(data.X))
+        self._tables: Arrays | None = None
+        given = sum(part.nbytes for one in (*data.inputs, *data.tables.values()) for part in _parts_of(one))
         self.n_bytes = given + (0 if self._stays else data.n_rows * row_bytes if is_small else PART_BYTES)
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """All arrays of rows by name, with the shape of a row and the dtype in which they go to a program."""
+        return tuple((name, array.shape[1:], self._dtypes[name]) for name, array in arrays_of(self._data).items())
+
+    @property
+    def table_forms(self) -> tuple[Form, ...]:
+        """The tables by name, with their shapes and dtypes."""
+        return tuple((name, table.shape, str(table.dtype)) for name, table in sorted(self.tables.items()))
+
+    @property
+    def target_form(self) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype of one row's target; those of a number where there is none."""
+        index, targets = self._data.target_input, self._data.targets
+        if targets is None:
+            return (), "float32"
+        return targets.shape[1:], self._dtypes["targets" if index is None else name_of_input(index)]
+
+    def renew(self, data: Data | None) -> None:
+        """Let other data of the same shapes and dtypes take the place of these."""
+        before, self._data = self._data, renewed(self._data, data)
+        if self._resident is not None:
+            present = arrays_of(before)
+            for name, array in arrays_of(self._data).items():
+                if array is not present[name]:
+                    self._lay_down(self._resident, name, array)
+        if self._tables is not None:
+            for name, table in self._data.tables.items():
+                if table is not before.tables[name]:
+                    self._tables[name] = _as_table(table)
 
     def _length_of_arrays(self, row_bytes: int) -> int:
         """Choose a number of rows that there is room for, for a part a multiple of the batch size."""
@@ -84,17 +122,32 @@ class Rows:
     def arrays(self) -> Arrays:
         """Resident rows as they came, in arrays with room for ``n_room``; what lies behind them is never read."""
         if self._resident is None:
-            arrays: Arrays = {}
-            for name, (source, dtype) in self._sources.items():
-                if name == "X" and self._stays:
-                    arrays[name] = source
-                    continue
-                arrays[name] = self._new_array(source, dtype)
-                # Assignment converts the dtype without a copy of the whole.
-                arrays[name][: self.n_rows] = source
-                give_pages_back(source)
+            arrays = self._new_arrays(but=self._in_place)
+            for name, array in arrays_of(self._data).items():
+                self._lay_down(arrays, name, array)
             self._resident = arrays
         return self._resident
+
+    @property
+    def tables(self) -> Arrays:
+        """The tables as a program takes them."""
+        if self._tables is None:
+            self._tables = {name: _as_table(table) for name, table in self._data.tables.items()}
+        return self._tables
+
+    @property
+    def _in_place(self) -> set[str]:
+        """The arrays that are read where they lie."""
+        return {name_of_input(index) for index in range(len(self._data.inputs))} if self._stays else set()
+
+    def _lay_down(self, arrays: Arrays, name: str, array: Any) -> None:
+        """Put an array of rows where a program reads it."""
+        if name in self._in_place:
+            arrays[name] = array
+            return
+        # Assignment converts the dtype without a copy of the whole.
+        arrays[name][: self.n_rows] = array
+        give_pages_back(array)
 
     def padded(self, order: NDArray[np.intp]) -> NDArray[np.int32]:
         """Repeat the last row up to the length of full batches."""
@@ -102,17 +155,16 @@ class Rows:
         padded[: len(order)] = order
         return padded
 
-    def _new_arrays(self) -> Arrays:
-        return {name: self._new_array(*source) for name, source in self._sources.items()}
-
-    def _new_array(self, source: Any, dtype: str) -> NDArray[Any]:
-        return empty_aligned((self.n_room, *source.shape[1:]), dtype)
+    def _new_arrays(self, but: Collection[str] = ()) -> Arrays:
+        return {
+            name: empty_aligned((self.n_room, *shape), dtype) for name, shape, dtype in self.forms if name not in but
+        }
 
     def _fetch(self, rows: NDArray[np.intp], arrays: Arrays) -> Arrays:
         """Copy some rows, the last one repeated to the end of its batch."""
         n_filled = -(-len(rows) // self._batch_size) * self._batch_size
-        for name, (source, dtype) in self._sources.items():
-            into = arrays[name]
+        for name, source in arrays_of(self._data).items():
+            into, dtype = arrays[name], self._dtypes[name]
             if sparse.issparse(source):
                 into[: len(rows)] = source[rows].toarray()
             elif source.dtype == dtype and source.flags.c_contiguous and source.flags.aligned:
@@ -129,11 +181,29 @@ def _parts_of(X: Any) -> tuple[NDArray[Any], ...]:
     return (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,)
 
 
-def _is_readable(X: Any) -> bool:
-    """Tell whether the native engine can read X as it is: a part at a time of a large map, so not there."""
+def _row_bytes(rows: Any, dtype: str) -> int:
+    return math.prod(rows.shape[1:]) * np.dtype(dtype).itemsize
+
+
+def _as_table(table: NDArray[Any]) -> NDArray[Any]:
+    """Give a table in the dtype in which a program takes it, where TensorFlow reads it without another copy."""
+    dtype = np.dtype(target_dtype(table))
+    if table.dtype == dtype and table.flags.c_contiguous and table.ctypes.data % _ALIGNMENT == 0:
+        return table
+    copy = empty_aligned(table.shape, dtype)
+    copy[...] = table
+    return copy
+
+
+def _is_readable(data: Data) -> bool:
+    """Tell whether the native engine can read X as it is: a part at a time of a large map, so not there.
+
+    Targets are float32, also those that are X itself.
+    """
+    X: Any = data.inputs[0]
     return (
         isinstance(X, np.ndarray)
-        and X.dtype in (np.float32, np.float64)
+        and X.dtype in ((np.float32, np.float64) if data.target_input is None else (np.float32,))
         and X.flags.c_contiguous
         and X.flags.aligned
         and not is_large_map(X)

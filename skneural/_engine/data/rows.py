@@ -29,7 +29,7 @@ def dense_rows(X: NDArray[Any] | sparse.csr_array, rows: slice | NDArray[np.intp
     return np.ascontiguousarray(taken, dtype=dtype)
 
 
-def target_dtype(y: NDArray[Any]) -> DTypeLike:
+def target_dtype(y: NDArray[Any] | sparse.csr_array) -> DTypeLike:
     """Tell the dtype in which targets reach the loss: int32 for whole numbers, float32 for all else."""
     return np.int32 if np.issubdtype(y.dtype, np.integer) else np.float32
 

@@ -35,14 +35,17 @@ def why_not_model(model: keras.Model) -> str | None:
         return f"the model's class {type(model).__name__} is not Keras's own"
     if getattr(model, "inputs", None) is None or getattr(model, "outputs", None) is None:
         return "the model has no defined inputs and outputs"
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        return "the model has several inputs or outputs"
-    arguments = compile_arguments(model)
     if model.run_eagerly:
         return "run_eagerly=True"
-    if arguments["loss"] is None or isinstance(arguments["loss"], (list, tuple, dict)):
-        return "the loss is not a single one"
     return why_not_optimizer(model.optimizer)
+
+
+def why_not_loss(model: keras.Model) -> str | None:
+    """Tell what in a model's loss, and in what it is computed from, only Keras's own loop can do."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        return "the model has several inputs or outputs"
+    loss = compile_arguments(model)["loss"]
+    return "the loss is not a single one" if loss is None or isinstance(loss, (list, tuple, dict)) else None
 
 
 def why_not_optimizer(optimizer: Any) -> str | None:

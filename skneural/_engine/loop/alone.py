@@ -79,8 +79,9 @@ class _PassByPass:
         job.end_pass(state)
         validation_logs: dict[str, float] = {}
         if job.validation is not None:
+            order = np.arange(job.validation.rows.n_rows)
             with job.turn():
-                _, validation_logs = job.validation.run(job.state, np.arange(job.validation.rows.n_rows), 0, job.ask)
+                _, validation_logs = job.validation.run(job.state, order, job.validation_seed, job.ask)
         job.end_epoch(logs, validation_logs)
 
 
@@ -173,6 +174,7 @@ class _ManyEpochs:
             "carried": job.training.template.metric_values,
             "numbers": job.training.numbers,
             "n_epochs": np.int32(len(epochs)),
+            "validation_key": np.array((job.validation_seed, 0), np.uint32),
             "dropout_keys": padded_epochs([(seed, 0) for _, seed in visits], room, np.uint32),
             "learning_rates": padded_epochs([job.learning_rate_in(epoch) for epoch in epochs], room, np.float32),
             "training": job.training.row_inputs()

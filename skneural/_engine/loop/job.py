@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural._engine.data.feeding import Rows, bucket
-from skneural._engine.data.rows import epoch_order
+from skneural._engine.data.rows import epoch_order, target_dtype
 from skneural._engine.identity.obstacles import obstacle_from
 from skneural._engine.interrupts import interruptible
 from skneural._engine.model.network import Network, State
@@ -19,7 +19,7 @@ from skneural._engine.model.products import suits_xla
 from skneural._engine.model.template import Template
 from skneural._engine.native.form import has_native_run
 from skneural._engine.native.run import NativePass
-from skneural._engine.records import Data, Result, Settings
+from skneural._engine.records import Data, Result, Settings, Step
 from skneural._engine.xla.passes import PassShape, Runner, pass_program
 from skneural._engine.xla.program import Program
 from skneural._engine.xla.steps import RowsMeetError
@@ -82,7 +82,23 @@ class Pass:
     def row_inputs(self) -> dict[str, Any]:
         """Resident rows as inputs of a program, but for the order to visit them in."""
         counts = {"n_rows": self.rows.n_rows, "first": 0, "last": self.rows.n_batches}
-        return {**self.rows.arrays, **{name: np.int32(count) for name, count in counts.items()}}
+        return {**self.rows.arrays, **self._of_step, **{name: np.int32(count) for name, count in counts.items()}}
+
+    @property
+    def _of_step(self) -> dict[str, Any]:
+        """What a step takes beside rows."""
+        step = self.shape.step
+        if step is None:
+            return {}
+        numbers = np.array([step.numbers[name] for name in self.shape.number_names], np.float32)
+        return {"tables": self.rows.tables, "step_numbers": numbers}
+
+    def renew(self, data: Data | None) -> None:
+        """Let other data take the place of these."""
+        self.rows.renew(data)
+        is_native = self.shape.runner == "native"
+        if data is not None and is_native and not has_native_run(self.template, [(data, self.shape.batch_size)]):
+            raise ValueError("The targets that renew gives are others than those that training began with.")
 
     def compile(self, state: State) -> None:
         """Compile the program by a call that runs no batch; the native engine has nothing to compile."""
@@ -108,6 +124,7 @@ class Pass:
             "first": np.int32(batches[0]),
             "last": np.int32(batches[1]),
             "dropout_key": np.array(dropout_key, np.uint32),
+            **self._of_step,
         }
         if self.shape.runner == "native":
             return NativePass(self.template, self.shape)({**inputs, **rows, "ask": ask})
@@ -161,9 +178,8 @@ class Job:
     def callbacks(self) -> LiveCallbacks:
         """The callbacks, told once that training begins."""
         if self._callbacks is None:
-            shape = self.training.shape
-            targets = (shape.y_shape, shape.y_dtype)
-            self._callbacks = LiveCallbacks(self.network, self.settings, self.training.rows.n_batches, targets)
+            rows = self.training.rows
+            self._callbacks = LiveCallbacks(self.network, self.settings, rows.n_batches, rows.target_form)
             self._callbacks.on_train_begin()
         return self._callbacks
 
@@ -171,7 +187,7 @@ class Job:
     def is_watched(self) -> bool:
         """Whether somebody wants to see, or to change, the network between two epochs."""
         settings = self.settings
-        hooks = (settings.on_epoch_begin, settings.on_epoch_end)
+        hooks = (settings.on_epoch_begin, settings.on_epoch_end, settings.renew)
         return bool(settings.callbacks or settings.verbose or any(hook is not None for hook in hooks))
 
     @property
@@ -203,6 +219,9 @@ class Job:
             self._set_learning_rate(self.settings.learning_rate_in(self.epoch, self._learning_rate))
             self.callbacks.publish(self.state)
         self.state = self.callbacks.on_epoch_begin(self.epoch, self.state)
+        if self.settings.renew is not None:
+            self.network.state = self.state
+            self.training.renew(self.settings.renew(self.epoch, self.network))
         return self.visit_in(self.epoch)
 
     def visit_in(self, epoch: int) -> tuple[NDArray[np.intp], int]:
@@ -216,6 +235,11 @@ class Job:
     def dropout_seed_in(self, epoch: int) -> int:
         """Derive the seed of an epoch's dropout masks, in [0, 2**32)."""
         return int(np.random.SeedSequence([self.settings.seed, epoch]).generate_state(1)[0])
+
+    @property
+    def validation_seed(self) -> int:
+        """Derive the seed of what a step draws in validation: the same in each epoch, in [0, 2**32)."""
+        return int(np.random.SeedSequence([self.settings.seed]).generate_state(1)[0])
 
     def _set_learning_rate(self, rate: Any) -> None:
         assert self.learning_rate_index is not None
@@ -286,24 +310,26 @@ def _with_averages(template: Template, state: State) -> State:
 def make_job(network: Network, train: Data, validation: Data | None, settings: Settings) -> Job:
     """Lay out a training run; nothing is traced or compiled yet."""
     try:
-        template = network.program_template(train.y)
+        template = network.program_template(None if settings.step is not None else train.targets)
         state = network.state
         passes = [(train, settings.batch_size)]
         if validation is not None:
             passes.append((validation, settings.validation_batch_size or settings.batch_size))
-        runner = _runner_for(template, state, passes)
-        training = _make_pass(network, *passes[0], is_training=True, runner=runner)
-        judged = None
-        if validation is not None:
-            judged = _make_pass(network, *passes[1], is_training=False, runner=runner)
-        return Job(network, state, training, judged, settings)
+        runner = _runner_for(template, state, passes, settings.step)
+        training, *judged = (
+            _make_pass(network, *one, is_training=index == 0, runner=runner, step=settings.step)
+            for index, one in enumerate(passes)
+        )
+        return Job(network, state, training, judged[0] if judged else None, settings)
     except Exception as error:
         raise obstacle_from(error) from error
 
 
-def _runner_for(template: Template, state: State, passes: list[tuple[Data, int]]) -> Runner:
+def _runner_for(template: Template, state: State, passes: list[tuple[Data, int]], step: Step | None) -> Runner:
     """Choose who takes rows through a network; ``passes`` are the rows of each pass, with their batch sizes."""
-    if has_native_run(template, passes) and _fits(state, template):
+    if step in template.not_for_xla:
+        return "tensorflow"
+    if step is None and has_native_run(template, passes) and _fits(state, template):
         return "native"
     return "xla" if suits_xla(template.model, max(size for _, size in passes)) else "tensorflow"
 
@@ -317,23 +343,27 @@ def _fits(state: State, template: Template) -> bool:
     ] == optimizer
 
 
-def _make_pass(network: Network, data: Data, batch_size: int, *, is_training: bool, runner: Runner) -> Pass:
-    template = network.program_template(data.y)
-    if not is_training and template.is_batch_size_free:
+def _make_pass(
+    network: Network, data: Data, batch_size: int, *, is_training: bool, runner: Runner, step: Step | None
+) -> Pass:
+    template = network.program_template(data.targets if step is None else None)
+    if not is_training and step is None and template.is_batch_size_free:
         batch_size = _validation_batch(template, batch_size, data.n_rows, runner)
-    rows = Rows(data, batch_size, str(template.model.inputs[0].dtype), may_stay=runner == "native")
+    # What a step takes need not be what the model takes.
+    dtypes: Any = [one.dtype for one in template.model.inputs] if step is None else map(target_dtype, data.inputs)
+    rows = Rows(data, batch_size, [str(np.dtype(dtype)) for dtype in dtypes], may_stay=runner == "native")
     shape = PassShape(
         is_training=is_training,
         batch_size=batch_size,
         n_rows=rows.n_room,
-        X_shape=tuple(data.X.shape[1:]),
-        X_dtype=rows.X_dtype,
-        y_shape=tuple(data.y.shape[1:]),
-        y_dtype=rows.y_dtype,
-        has_weights=data.sample_weight is not None,
+        rows=rows.forms,
+        target_input=data.target_input,
         remainder=None if template.is_row_wise else data.n_rows % batch_size,
         is_ordered=not rows.is_resident,
         runner=runner,
+        step=step,
+        number_names=() if step is None else tuple(sorted(step.numbers)),
+        tables=() if step is None else rows.table_forms,
     )
     return Pass(template, shape, rows, network.program_numbers(template))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural._compat import initial_epoch_of, take_initial_epoch, without_retracing_warnings
-from skneural._engine.data.many_inputs import ManyInputs
+from skneural._engine.data.named import renewed
 from skneural._engine.data.rows import dense_rows, epoch_order, n_batches, target_dtype
 from skneural._engine.model.network import Network
 from skneural._engine.records import Data, Result, Settings
@@ -23,9 +23,13 @@ Weights = list[NDArray[Any]]
 class _Batches(keras.utils.PyDataset):
     """The batches of one epoch after the other, in the engine's own order of rows."""
 
-    def __init__(self, data: Data, batch_size: int, dtype: str, settings: Settings | None) -> None:
+    def __init__(
+        self, data: Data, batch_size: int, dtype: str | None, settings: Settings | None, network: Network | None = None
+    ) -> None:
+        """Take rows, and for those to learn from the settings and the network."""
         super().__init__()
         self._data = data
+        self._network = network
         self._batch_size = batch_size
         self._dtype = dtype
         self._settings = settings
@@ -43,12 +47,21 @@ class _Batches(keras.utils.PyDataset):
         self._epoch += 1
         if self._settings is not None:
             self._order = epoch_order(self._data.n_rows, self._settings.seed, self._epoch, self._settings.shuffle)
+            if self._settings.renew is not None and self._network is not None:
+                self._data = renewed(self._data, self._settings.renew(self._epoch, self._network))
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         data = self._data
-        X = data.X[rows].for_keras if isinstance(data.X, ManyInputs) else dense_rows(data.X, rows, self._dtype)
-        batch = (X, data.y[rows].astype(target_dtype(data.y), copy=False))
+        inputs: Any = tuple(dense_rows(one, rows, self._dtype or one.dtype) for one in data.inputs)
+        assert data.targets is not None
+        if data.target_input is not None:
+            targets = inputs[data.target_input]
+        else:
+            targets = dense_rows(data.targets, rows, target_dtype(data.targets))
+        if data.names is not None:
+            inputs = dict(zip(data.names, inputs, strict=True))
+        batch = (inputs[0] if len(inputs) == 1 and data.names is None else inputs, targets)
         return batch if data.sample_weight is None else (*batch, data.sample_weight[rows])
 
 
@@ -100,8 +113,8 @@ def fit_with_keras(
     model = network.model
     _check_dtype_of_penalties(model)
     arguments = dict(settings.keras_fit_arguments)
-    dtype = input_dtype(model)
-    batches = _Batches(train, settings.batch_size, dtype, settings)
+    dtype = input_dtype(model) if len(train.inputs) == 1 and train.names is None else None
+    batches = _Batches(train, settings.batch_size, dtype, settings, network)
     if validation is not None:
         size = settings.validation_batch_size or settings.batch_size
         arguments["validation_data"] = _Batches(validation, size, dtype, None)

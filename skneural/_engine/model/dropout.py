@@ -26,6 +26,13 @@ def uniform_numbers(key: tf.Tensor, stream: int, shape: list[int]) -> tf.Tensor:
     return tf.reshape(tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24, shape)
 
 
+def key_of_call(key: tf.Tensor, call: int) -> tf.Tensor:
+    """Give the key of the masks of a step's ``call``-th way through the model; that of the first is ``key`` itself."""
+    if call == 0:
+        return key
+    return tf.stack([_mixed(key[0] + tf.constant(call * 0xC2B2AE35 & 0xFFFFFFFF, tf.uint32)), key[1]])
+
+
 def _mixed(bits: tf.Tensor) -> tf.Tensor:
     """Scramble 32-bit integers one to one: the finaliser ``lowbias32`` of Wellons (2018), bias below 0.18."""
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):

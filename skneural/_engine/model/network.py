@@ -16,14 +16,14 @@ from skneural._compat import untouched_python_random
 from skneural._engine.cache import TRACING
 from skneural._engine.data.rows import target_dtype
 from skneural._engine.identity.architecture import architecture_key, copy_of
-from skneural._engine.identity.compilable import why_not_model
+from skneural._engine.identity.compilable import why_not_loss, why_not_model
 from skneural._engine.identity.stored_model import RebuiltModel, StoredModel, stored
 
 from .numbers import apply_numbers, number_slots
 from .template import Template, build_model, kept_template, template_of
 
 if TYPE_CHECKING:
-    from skneural._engine.records import Blueprint
+    from skneural._engine.records import Blueprint, RowArray
 
 
 @dataclass
@@ -135,6 +135,11 @@ class Network:
             return _template_of(self.blueprint).obstacle
         return why_not_model(self.model)
 
+    @property
+    def loss_obstacle(self) -> str | None:
+        """What keeps the model's loss from being compiled."""
+        return why_not_loss(self.any_model)
+
     def build_for(self, row_shape: tuple[int, ...]) -> None:
         """Build a model that has not seen any data yet."""
         if self._model is not None and not self._model.built:
@@ -157,16 +162,17 @@ class Network:
         make = partial(template_of, blueprint) if blueprint is not None else lambda: Template(copy_of(self.model))
         return kept_template((self.template_key, *variant), make)
 
-    def program_template(self, y: NDArray[Any]) -> Template:
-        """Give a template that is prepared for targets like y."""
+    def program_template(self, targets: RowArray | None) -> Template:
+        """Give a template that is prepared for targets like these, or for a step that sees to them itself."""
         self._architecture = None  # the user may have compiled the model anew
-        y_shape = y.shape[1:]
+        y_shape: tuple[int, ...] = () if targets is None else targets.shape[1:]
+        y_dtype = "float32" if targets is None else str(np.dtype(target_dtype(targets)))
         with TRACING:
             template = self.template()
             if template.y_shape not in (None, y_shape):
                 template = self.template(y_shape)
             if template.y_shape is None:
-                template.prepare(y_shape, str(np.dtype(target_dtype(y))))
+                template.prepare(y_shape, y_dtype)
             return template
 
     def program_numbers(self, template: Template) -> NDArray[np.float32]:

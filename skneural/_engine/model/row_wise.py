@@ -93,6 +93,9 @@ def _is_row_wise_layer(layer: keras.layers.Layer) -> bool:
 
 
 def _is_row_wise_loss(loss: Any, output_rank: int) -> bool:
+    if loss is None:
+        # A step gives a loss of each row, or heeds the mask.
+        return True
     if isinstance(loss, str):
         if loss in ("crossentropy", "ce"):
             return True

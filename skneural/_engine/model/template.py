@@ -34,6 +34,7 @@ from skneural._engine.identity.parts import optimizer_from
 
 from .dropout import dropped, uniform_numbers
 from .initial_weights import InitialWeights, first_values
+from .layer_outputs import part_of
 from .numbers import dropout_layers, number_slots, penalty_kinds
 from .optimizers import LEARNING_RATE_INDEX, first_values_of_known
 from .products import let_layers_use_products
@@ -84,6 +85,9 @@ class Template:
         self.number_kinds = tuple(slot.kind for slot in slots)
         self.built_numbers = np.array([slot.read() for slot in slots], np.float32)
         self.step: StepInputs | None = None
+        # Steps that XLA has refused.
+        self.not_for_xla: set[Hashable] = set()
+        self._parts: dict[tuple[str, ...], keras.Model] = {}
         self.y_shape: tuple[int, ...] | None = None
 
     def _read_optimizer(self) -> None:
@@ -123,6 +127,23 @@ class Template:
             _logger.debug("The optimizer cannot be copied: %s.", obstacle_from(error))
             return model.optimizer
         return optimizer
+
+    @property
+    def looks_at_all_rows(self) -> bool:
+        """Whether layers compute something over all rows of a call, which those that do not count must not reach."""
+        return any(
+            isinstance(layer, keras.layers.BatchNormalization) or layer.activity_regularizer is not None
+            for layer in flatten_layers(self.model)
+        )
+
+    def part(self, output: str | Sequence[str] | None) -> keras.Model:
+        """Give the model, or one from its inputs to the layer or layers of these names."""
+        if output is None:
+            return self.model
+        names = (output,) if isinstance(output, str) else tuple(output)
+        if names not in self._parts:
+            self._parts[names] = part_of(self.model, output)
+        return self._parts[names]
 
     def prepare(self, y_shape: tuple[int, ...], y_dtype: str) -> None:
         """Make the model ready for tracing: metrics built, layers that heed ``step``.

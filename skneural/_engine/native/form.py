@@ -179,9 +179,12 @@ def _tell_that_it_is_missing() -> None:
 
 def _has_fitting_targets(data: Data, template: Template, form: NativeForm) -> bool:
     """Tell whether targets are like those of the template, with class numbers that it knows."""
-    if data.y.shape[1:] != template.y_shape or data.n_rows == 0:
+    y = data.targets
+    if y is None or y.shape[1:] != template.y_shape or data.n_rows == 0:
         return False
     if not form.takes_classes:
         return True
-    is_whole = np.issubdtype(data.y.dtype, np.integer) or bool((data.y == np.trunc(data.y)).all())
-    return is_whole and bool(data.y.min() >= 0 and data.y.max() < form.n_outputs)
+    if not isinstance(y, np.ndarray):
+        return False
+    is_whole = np.issubdtype(y.dtype, np.integer) or bool((y == np.trunc(y)).all())
+    return is_whole and bool(y.min() >= 0 and y.max() < form.n_outputs)

@@ -101,7 +101,10 @@ def _table(rows: Inputs, shape: PassShape, order: NDArray[np.int32] | None, y_dt
     n_rows = int(rows["n_rows"])
     if order is not None:
         order = np.ascontiguousarray(order[..., :n_rows])
-    X, y, weights = rows["X"][:n_rows], rows["y"][:n_rows].astype(y_dtype, copy=False), rows.get("sample_weight")
+    X: NDArray[Any] = rows["input 0"][:n_rows]
+    weights = rows.get("sample_weight")
+    # A target that is the input too has no array of its own.
+    y = (rows["targets"] if "targets" in rows else rows["input 0"])[:n_rows].astype(y_dtype, copy=False)
     return X, y, None if weights is None else weights[:n_rows], order, shape.batch_size
 
 

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from skneural._engine.cache import Store
+from skneural._engine.data.feeding import Form
 from skneural._engine.model.template import StepInputs, Template
+from skneural._engine.records import Step
 
 from .program import Program
-from .steps import Batch, ModelState, evaluate_on_batch, metric_results, train_on_batch
+from .steps import Batch, ModelState, OwnStep, evaluate_on_batch, metric_results, train_on_batch
 
 MAX_PROGRAMS = 32
 Inputs = dict[str, Any]
@@ -23,21 +25,22 @@ class PassShape:
     """All that shapes a program beside its template.
 
     ``n_rows`` is the number of rows that there is room for. ``remainder`` is the length of the last batch where rows
-    must not be masked, and None where they may. ``is_ordered`` says that the rows lie in the order of the visit,
-    ``runner`` who takes the rows through the network.
+    must not be masked, and None where they may. ``rows`` and ``tables`` are the forms of the arrays, ``target_input``
+    the input that is the target too. ``is_ordered`` says that the rows lie in the order of the visit, ``runner`` who
+    takes the rows through the network, ``step`` what trains in the place of a Keras loss.
     """
 
     is_training: bool
     batch_size: int
     n_rows: int
-    X_shape: tuple[int, ...]
-    X_dtype: str
-    y_shape: tuple[int, ...]
-    y_dtype: str
-    has_weights: bool
+    rows: tuple[Form, ...]
+    target_input: int | None
     remainder: int | None
     is_ordered: bool
     runner: Runner
+    step: Step | None = None
+    number_names: tuple[str, ...] = ()
+    tables: tuple[Form, ...] = ()
 
     @property
     def is_compiled(self) -> bool:
@@ -55,9 +58,10 @@ _programs: Store[Program] = Store(MAX_PROGRAMS, name="programs of a pass")
 def pass_program(template: Template, shape: PassShape) -> Program:
     """Give the kept program, traced if there is none.
 
-    It takes the state (``variables``, ``optimizer``, ``metrics``), ``numbers``, the rows (``X``, ``y``,
-    ``sample_weight``), the ``order`` to visit them in, how many of them count (``n_rows``), from which batch to which
-    it goes (``first``, ``last``) and the ``dropout_key`` of that first batch. It gives the new state and ``results``.
+    It takes the state (``variables``, ``optimizer``, ``metrics``), ``numbers``, the rows (``input 0`` and so on,
+    ``targets``, ``sample_weight``), of a step its ``tables`` and ``step_numbers``, the ``order`` to visit the rows in,
+    how many of them count (``n_rows``), from which batch to which it goes (``first``, ``last``) and the ``dropout_key``
+    of that first batch. It gives the new state and ``results``.
     """
     return _programs.get(
         (template, shape),
@@ -83,14 +87,12 @@ def state_specs(template: Template) -> Inputs:
 
 def row_specs(shape: PassShape) -> Inputs:
     """What of a program's inputs holds rows, and tells how to visit them."""
-    specs = {
-        "X": tf.TensorSpec((shape.n_rows, *shape.X_shape), shape.X_dtype),
-        "y": tf.TensorSpec((shape.n_rows, *shape.y_shape), shape.y_dtype),
-    }
+    specs: Inputs = {name: tf.TensorSpec((shape.n_rows, *of_row), dtype) for name, of_row, dtype in shape.rows}
     if not shape.is_ordered:
         specs["order"] = tf.TensorSpec((shape.order_length,), tf.int32)
-    if shape.has_weights:
-        specs["sample_weight"] = tf.TensorSpec((shape.n_rows,), tf.float32)
+    if shape.step is not None:
+        specs["tables"] = {name: tf.TensorSpec(whole, dtype) for name, whole, dtype in shape.tables}
+        specs["step_numbers"] = tf.TensorSpec((len(shape.number_names),), tf.float32)
     return specs | {name: tf.TensorSpec((), tf.int32) for name in ("n_rows", "first", "last")}
 
 
@@ -103,11 +105,12 @@ def one_pass(template: Template, shape: PassShape, inputs: Inputs) -> dict[str, 
     run_batch = train_on_batch if shape.is_training else evaluate_on_batch
     is_masked = shape.remainder is None
     batch_size = shape.batch_size
+    own = _own_step(shape, inputs)
 
     def step(index: tf.Tensor, state: ModelState, size: int) -> ModelState:
-        X, y, weights = _rows_of_batch(inputs, index * batch_size, size)
+        rows = _rows_of_batch(shape, inputs, index * batch_size, size)
         n_rows = tf.minimum(batch_size, inputs["n_rows"] - index * batch_size) if is_masked else size
-        batch = Batch(X, y, weights, n_rows, is_masked)
+        batch = Batch(*rows, n_rows, is_masked, own)
         key = tf.stack([inputs["dropout_key"][0], inputs["dropout_key"][1] + tf.cast(index, tf.uint32)])
         return run_batch(template, state, batch, StepInputs(inputs["numbers"], batch.row_mask, key, shape.is_compiled))
 
@@ -133,13 +136,26 @@ def one_pass(template: Template, shape: PassShape, inputs: Inputs) -> dict[str, 
     }
 
 
-def _rows_of_batch(inputs: Inputs, start: tf.Tensor, size: int) -> list[tf.Tensor | None]:
-    """Take X, y and weights of ``size`` rows from the ``start``-th on."""
-    arrays = [inputs.get(name) for name in ("X", "y", "sample_weight")]
-    if "order" in inputs:
-        rows = tf.slice(inputs["order"], [start], [size])
-        return [None if array is None else tf.gather(array, rows) for array in arrays]
-    return [None if array is None else _slice(array, start, size) for array in arrays]
+def _own_step(shape: PassShape, inputs: Inputs) -> OwnStep | None:
+    if shape.step is None:
+        return None
+    numbers = dict(zip(shape.number_names, tf.unstack(inputs["step_numbers"]), strict=True))
+    return OwnStep(shape.step, inputs["tables"], numbers)
+
+
+def _rows_of_batch(
+    shape: PassShape, inputs: Inputs, start: tf.Tensor, size: int
+) -> tuple[list[tf.Tensor], tf.Tensor | None, tf.Tensor | None]:
+    """Take inputs, targets and weights of ``size`` rows from the ``start``-th on."""
+    names = [name for name, *_ in shape.rows]
+    if shape.is_ordered:
+        rows = {name: _slice(inputs[name], start, size) for name in names}
+    else:
+        places = tf.slice(inputs["order"], [start], [size])
+        rows = {name: tf.gather(inputs[name], places) for name in names}
+    weights, targets = rows.pop("sample_weight", None), rows.pop("targets", None)
+    taken = list(rows.values())
+    return taken, targets if shape.target_input is None else taken[shape.target_input], weights
 
 
 def _slice(array: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:

@@ -53,11 +53,11 @@ def run_program(template: Template, shape: RunShape) -> Program:
     """Give the kept program, traced if there is none.
 
     It takes the state (``variables``, ``optimizer``), ``metrics`` as each pass begins with them, but ``carried`` those
-    of a pass over training rows that an earlier call has begun, ``numbers``, how many epochs to run (``n_epochs``), and
-    for each of them the ``dropout_keys`` and the ``learning_rates``; further for each pass, under its name, the rows
-    and the ``order`` that each epoch visits them in. It gives the new state, ``metrics`` of the last pass over training
-    rows and, with a first axis of epochs, the ``results`` of each pass and, where there is validation, the ``weights``
-    after each epoch.
+    of a pass over training rows that an earlier call has begun, ``numbers``, how many epochs to run (``n_epochs``), for
+    each of them the ``dropout_keys`` and the ``learning_rates``, and for all validation one ``validation_key``; further
+    for each pass, under its name, the rows and the ``order`` that each epoch visits them in. It gives the new state,
+    ``metrics`` of the last pass over training rows and, with a first axis of epochs, the ``results`` of each pass and,
+    where there is validation, the ``weights`` after each epoch.
     """
     return _programs.get(
         (template, shape),
@@ -76,6 +76,7 @@ def _specs(template: Template, shape: RunShape) -> Inputs:
         "n_epochs": tf.TensorSpec((), tf.int32),
         "dropout_keys": tf.TensorSpec((shape.n_epochs, 2), tf.uint32),
         "learning_rates": tf.TensorSpec((shape.n_epochs,), tf.float32),
+        "validation_key": tf.TensorSpec((2,), tf.uint32),
         **{name: row_specs(one) for name, one in shape.passes.items()},
     }
     specs["training"]["order"] = tf.TensorSpec((shape.n_epochs, shape.training.order_length), tf.int32)
@@ -94,7 +95,7 @@ def _run(template: Template, shape: RunShape, inputs: Inputs) -> dict[str, Any]:
             rows = inputs[name]
             if name == "training":
                 rows = {**rows, "order": rows["order"][index], "metrics": inputs["carried"]}
-            key = inputs["dropout_keys"][index]
+            key = inputs["dropout_keys"][index] if name == "training" else inputs["validation_key"]
             outputs = one_pass(template, one, {**state, **rows, "numbers": inputs["numbers"], "dropout_key": key})
             new["results"][name] = outputs["results"]
             if name == "training":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ import tensorflow as tf
 from skneural._compat import clear_losses, compiled_metrics
 from skneural._engine.identity.obstacles import ObstacleError
 from skneural._engine.model.template import StepInputs, Template
+from skneural._engine.records import Step
+
+from .own_steps import StepBatch, StepCall
 
 Tensors = list[tf.Tensor]
 
@@ -24,22 +28,36 @@ class SelfAssignmentError(ObstacleError):
 
 
 @dataclass
+class OwnStep:
+    """What trains in the place of a Keras loss, with its tables and numbers."""
+
+    step: Step
+    tables: Mapping[str, tf.Tensor]
+    numbers: Mapping[str, tf.Tensor]
+
+
+@dataclass
 class Batch:
     """Rows of one step. ``n_rows`` counts; rows behind that repeat others and are masked out.
 
-    X has shape (batch, ...), y (batch,) or (batch, n_outputs), sample_weight (batch,).
+    Each of ``inputs`` has shape (batch, ...), targets (batch,) or (batch, n_outputs), sample_weight (batch,).
     """
 
-    X: tf.Tensor
-    y: tf.Tensor
+    inputs: list[tf.Tensor]
+    targets: tf.Tensor | None
     sample_weight: tf.Tensor | None
     n_rows: tf.Tensor | int
     is_masked: bool
+    own: OwnStep | None
+
+    @property
+    def size(self) -> int:
+        return int(self.inputs[0].shape[0])
 
     @property
     def row_mask(self) -> tf.Tensor | None:
         """One for rows that count, zero for the others, shape (batch,)."""
-        return tf.cast(tf.range(self.X.shape[0]) < self.n_rows, tf.float32) if self.is_masked else None
+        return tf.cast(tf.range(self.size) < self.n_rows, tf.float32) if self.is_masked else None
 
     @property
     def metric_weight(self) -> tf.Tensor | None:
@@ -66,9 +84,11 @@ def train_on_batch(template: Template, state: ModelState, batch: Batch, step: St
         y_pred, loss, variables = _forward(template, state, batch, step, training=True)
     if any(variables[index] is not value for index, value in zip(template.trainable_indices, trainable, strict=True)):
         raise SelfAssignmentError("a layer changes its own trained weights")
+    # A step may leave some of the weights alone.
+    none = tf.UnconnectedGradients.NONE if batch.own is None else tf.UnconnectedGradients.ZERO
     gradients = [
         tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
-        for gradient in tape.gradient(loss, trainable)
+        for gradient in tape.gradient(loss, trainable, unconnected_gradients=none)
     ]
     trainable, optimizer_values = _updated(template, state.optimizer, gradients, trainable, step)
     for index, value in zip(template.trainable_indices, trainable, strict=True):
@@ -103,24 +123,63 @@ def evaluate_on_batch(template: Template, state: ModelState, batch: Batch, step:
 
 def _forward(
     template: Template, state: ModelState, batch: Batch, step: StepInputs, training: bool
-) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
-    """Compute the outputs, the loss, and what the model's variables have become on the way."""
+) -> tuple[tf.Tensor | None, tf.Tensor, Tensors]:
+    """Compute the outputs, the loss, and what the model's variables have become on the way.
+
+    A step of a family's own has no outputs that metrics could look at.
+    """
     model = template.model
     template.step = step
     try:
         mapping = [*zip(model.variables, state.variables, strict=True), *_metric_mapping(model, state.metrics)]
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
             clear_losses(model)
-            y_pred = model(batch.X, training=training)
-            if batch.is_masked and getattr(y_pred, "_keras_mask", None) is not None:
-                raise RowsMeetError
-            weight = _loss_weight(model, batch, y_pred)
-            loss = model.compute_loss(x=batch.X, y=batch.y, y_pred=y_pred, sample_weight=weight, training=training)
+            if batch.own is None:
+                y_pred, loss = _keras_loss(model, batch, training)
+            else:
+                y_pred, loss = (
+                    None,
+                    _loss_of_step(StepCall(template, step, scope, batch.size, training=training), batch, step),
+                )
             clear_losses(model)
         variables = [scope.get_current_value(variable) for variable in model.variables]
     finally:
         template.step = None
     return y_pred, loss, variables
+
+
+def _keras_loss(model: keras.Model, batch: Batch, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute the outputs and the loss that the model was compiled with."""
+    inputs = batch.inputs[0] if len(batch.inputs) == 1 else batch.inputs
+    y_pred = model(inputs, training=training)
+    if batch.is_masked and getattr(y_pred, "_keras_mask", None) is not None:
+        raise RowsMeetError
+    weight = _loss_weight(model, batch, y_pred)
+    loss = model.compute_loss(x=inputs, y=batch.targets, y_pred=y_pred, sample_weight=weight, training=training)
+    return y_pred, loss
+
+
+def _loss_of_step(call: StepCall, batch: Batch, step: StepInputs) -> tf.Tensor:
+    """Compute the weighted mean of a step's losses of the rows that count, and the model's penalties."""
+    assert batch.own is not None
+    mask, weight = batch.row_mask, batch.metric_weight
+    seen = StepBatch(
+        inputs=tuple(batch.inputs),
+        targets=batch.targets,
+        tables=batch.own.tables,
+        numbers=batch.own.numbers,
+        row_mask=tf.ones(batch.size) if mask is None else mask,
+        key=step.dropout_key,
+    )
+    losses = tf.cast(batch.own.step.losses(call, seen), keras.config.floatx())
+    if losses.shape != (batch.size,):
+        raise ValueError(
+            f"The step {batch.own.step.key!r} must give one loss for each row of a batch, a tensor of shape "
+            f"({batch.size},). Got one of shape {tuple(losses.shape)} instead."
+        )
+    losses = losses if weight is None else losses * tf.cast(weight, losses.dtype)
+    mean = tf.reduce_sum(losses) / tf.cast(batch.n_rows, losses.dtype)
+    return tf.add_n([mean, *(tf.cast(penalty, mean.dtype) for penalty in call.penalties())])
 
 
 def _loss_weight(model: keras.Model, batch: Batch, y_pred: tf.Tensor) -> tf.Tensor | None:
@@ -133,13 +192,13 @@ def _loss_weight(model: keras.Model, batch: Batch, y_pred: tf.Tensor) -> tf.Tens
     if weight is None:
         return None
     if batch.is_masked and getattr(model.loss, "reduction", "mean") in ("mean", "sum_over_batch_size"):
-        weight *= batch.X.shape[0] / tf.cast(batch.n_rows, tf.float32)
+        weight *= batch.size / tf.cast(batch.n_rows, tf.float32)
     # One loss per row and position of a sequence or image: the last axis holds the outputs.
     return tf.reshape(weight, [-1] + [1] * max(len(y_pred.shape) - 2, 0))
 
 
 def _updated_metrics(
-    template: Template, state: ModelState, batch: Batch, y_pred: tf.Tensor, loss: tf.Tensor
+    template: Template, state: ModelState, batch: Batch, y_pred: tf.Tensor | None, loss: tf.Tensor
 ) -> Tensors:
     model = template.model
     with keras.StatelessScope(state_mapping=_metric_mapping(model, state.metrics)) as scope:
@@ -147,7 +206,7 @@ def _updated_metrics(
         metrics = compiled_metrics(model)
         if metrics is not None:
             with _default_weight(metrics.metrics, batch.row_mask):
-                metrics.update_state(batch.y, y_pred, batch.metric_weight)
+                metrics.update_state(batch.targets, y_pred, batch.metric_weight)
     return [scope.get_current_value(variable) for variable in model.metrics_variables]
 
 
