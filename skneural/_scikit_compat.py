@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 from scikeras.wrappers import BaseWrapper
+from sklearn.metrics._pairwise_distances_reduction import ArgKmin
 from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
 
 from ._plain_numbers import plain_parameters
@@ -16,7 +19,9 @@ __all__ = [
     "StrOptions",
     "build_users_model",
     "has_callbacks",
+    "has_fast_neighbors",
     "keras_callbacks",
+    "nearest_rows",
     "users_compile_arguments",
     "validate_parameter_constraints",
 ]
@@ -85,3 +90,28 @@ def _flat(callbacks: list[Any]) -> list[keras.callbacks.Callback]:
 def has_callbacks(estimator: Any) -> bool:
     """Whether scikit-learn callbacks are set or were propagated; 1.9 has no public way to ask."""
     return bool(getattr(estimator, "_skl_callbacks", ()))
+
+
+def has_fast_neighbors(X: NDArray[Any], metric: Any) -> bool:
+    """Whether ``nearest_rows`` takes rows of this type and this metric (scikit-learn 1.9)."""
+    return bool(ArgKmin.is_usable_for(X, X, metric))
+
+
+def nearest_rows(
+    X: NDArray[Any], others: NDArray[Any], k: int, metric: Any
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Give distances and positions of the k rows of ``others`` that are nearest to each row of X, shape (n_X, k).
+
+    It is what ``NearestNeighbors`` computes with. That lets the number of cores decide which of two rows at the same
+    distance is taken; here it does not, which scikit-learn 1.9 has no public way to ask for
+    (https://github.com/scikit-learn/scikit-learn/blob/1.9.X/sklearn/metrics/_pairwise_distances_reduction/_dispatcher.py).
+    """
+    found: tuple[NDArray[np.float64], NDArray[np.int64]] = ArgKmin.compute(
+        np.ascontiguousarray(X),
+        np.ascontiguousarray(others),
+        k,
+        metric=metric,
+        strategy="parallel_on_X",
+        return_distance=True,
+    )
+    return found
