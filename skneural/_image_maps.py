@@ -103,9 +103,9 @@ def neighbors_of_images(
     """Find the images that are most like each other after a small affine map of one of the two.
 
     The distance of i and j is the smallest cosine distance between j and any of ``n_maps`` maps of i, or between i and
-    any of j, on 50 principal axes that begin at an empty image; the same maps are drawn for all images. X has
-    the shape (n_images, height * width * channels). Images of less than 16 pixels on a side are enlarged twice and get 200 maps instead of
-    40. Memory is bounded: a block of images is compared at a time.
+    any of j, on 50 principal axes that begin at an empty image; the same maps are drawn for all images. X has the shape
+    (n_images, height * width * channels). Images of less than 16 pixels on a side are enlarged twice and get 200 maps
+    instead of 40. Memory is bounded: a block of images is compared at a time.
     """
     generator = np.random.default_rng(seed)
     height, width, n_channels = image_shape

@@ -62,7 +62,7 @@ def _weights_of_block(distances: NDArray[np.float64], mean_of_all: float) -> NDA
 
 
 def _scales(beyond: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find sigma by bisection, so that sum_j exp(-beyond_j / sigma) equals the target, or the least where it is always more.
+    """Find sigma by bisection, so that sum_j exp(-beyond_j / sigma) equals the target; the least where it is more.
 
     The logarithm of sigma is bisected, between 1e-12 and 1e6 of the largest distance of the row.
     """
