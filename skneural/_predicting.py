@@ -43,7 +43,7 @@ class Predicting(FittedModel):
         arguments = self._routed("predict") | kwargs
         remedy = "Fewer rows at a time, or a smaller batch_size (predict__batch_size=...), need less."
         with _engine.telling_memory_errors(f"to predict for {X.shape[0]} rows", remedy):
-            if arguments or called or isinstance(X, _engine.ManyInputs) or _engine.predicts_itself(self._network):
+            if arguments or called or _engine.predicts_itself(self._network, X):
                 outputs = self._predict_with_arguments(X, arguments, called)
             else:
                 outputs = _engine.predict(self._network, X)
@@ -65,12 +65,11 @@ class Predicting(FittedModel):
         batch_size = int(given) if is_count(given, 1) else None
         if arguments.get("verbose") in (0, "auto"):
             del arguments["verbose"]
-        is_single = not isinstance(X, _engine.ManyInputs)
-        if not (arguments or called) and is_single and not _engine.predicts_itself(self._network):
+        if not (arguments or called) and not _engine.predicts_itself(self._network, X):
             return _engine.predict(self._network, X, batch_size)
         _, callbacks = keras_callbacks(self)
         arguments = {name: value for name, value in arguments.items() if not name.startswith("callbacks")}
-        rows = _engine.rows_like(X, _engine.row_shape_of(self.model_)) if is_single else X.for_keras
+        rows = _engine.rows_for(self.model_, X)
         with without_retracing_warnings():
             predict = self.model_.predict
             keywords = {"batch_size": batch_size, "callbacks": [*callbacks, *called], "verbose": 0} | arguments

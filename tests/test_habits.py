@@ -288,7 +288,7 @@ def create_with_two_inputs():
     first, second = keras.Input((1,), name="first"), keras.Input((3,), name="second")
     both = keras.layers.Concatenate()([keras.layers.Dense(3)(first), keras.layers.Dense(3)(second)])
     model = keras.Model([first, second], keras.layers.Dense(2, activation="softmax")(both))
-    model.compile(optimizer="adam", loss=["sparse_categorical_crossentropy"])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
     return model
 
 
@@ -317,7 +317,7 @@ def test_several_inputs_through_the_feature_encoder(split):
     twin.set_weights(estimator.model_.get_weights())
     history = twin.fit([X[:, :1], X[:, 1:]], Y, batch_size=60, epochs=3, shuffle=False, verbose=0)
     estimator.set_params(warm_start=True).fit(X, Y)
-    assert estimator.engine_ == "keras"
+    assert estimator.engine_ == "compiled"
     assert_allclose(estimator.history_["loss"], history.history["loss"], rtol=1e-5)
     expected = twin.predict([X[:, :1], X[:, 1:]], verbose=0)
     assert_allclose(estimator.predict_proba(X), expected, rtol=1e-4, atol=1e-6)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from .cache import clear_kept, kept_sizes
 from .conduct import CancelledRunError, Conduct
 from .data.memory_maps import give_pages_back, is_large_map
-from .data.rows import rows_like
 from .identity.architecture import global_settings
 from .identity.carried import unwrapped, wrapped
 from .identity.parts import copy_of_part, fingerprint, is_plain, with_seed
 from .identity.stored_model import brought_back, carried, duplicate
 from .memory_errors import telling_memory_errors
+from .model.ends import rows_for
 from .model.network import Network, State
-from .prediction import predict, predicts_itself, row_shape_of
+from .prediction import predict, predicts_itself
 from .records import Blueprint, Data, EarlyStopping, ManyInputs, Result, Settings, Step
 from .threads import take_share_of_cores
 from .training import fit
@@ -48,8 +48,7 @@ __all__ = [
     "kept_sizes",
     "predict",
     "predicts_itself",
-    "row_shape_of",
-    "rows_like",
+    "rows_for",
     "telling_memory_errors",
     "unwrapped",
     "with_seed",

@@ -84,11 +84,8 @@ IN_PLACE_ACTIVATIONS: dict[Any, Callable[[Array], Array]] = {
 class DenseForward:
     """What a stack of dense layers makes of rows of shape (n, n_features)."""
 
-    dtype = "float32"
-
     def __init__(self, steps: list[Step], n_features: int, widest: int) -> None:
         self._steps = steps
-        self.row_shape = (n_features,)
         n_rows = min(_BLOCK_VALUES // widest, _MAX_INPUT_VALUES // n_features)
         self.block_size = max(n_rows // _ROW_MULTIPLE, 1) * _ROW_MULTIPLE
 

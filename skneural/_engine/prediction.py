@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -15,11 +17,11 @@ from skneural._compat import flatten_layers, without_retracing_warnings
 
 from .cache import TRACING, Store
 from .data.memory_maps import give_pages_back
-from .data.rows import dense_rows, rows_like
-from .dense_forward import DenseForward, dense_forward
+from .dense_forward import dense_forward
 from .identity.obstacles import obstacle_from
-from .model.layer_outputs import part_of
+from .model.ends import ModelInputs, packed, part_of, place_of_layer
 from .model.network import Network
+from .records import Data, ManyInputs
 from .xla.program import Program
 
 _logger = logging.getLogger("skneural")
@@ -37,20 +39,30 @@ Array = NDArray[Any]
 # Who calls looks for outputs that are not finite; what his program does at an underflow is not meant for ours.
 @np.errstate(all="ignore")
 def predict(
-    network: Network, X: Array | sparse.csr_array, batch_size: int | None = None, *, output: str | None = None
+    network: Network,
+    X: Array | sparse.csr_array | ManyInputs,
+    batch_size: int | None = None,
+    *,
+    output: str | None = None,
 ) -> NDArray[np.float32]:
     """Compute what the network answers to each row, shape (n, ...); safe to call from many threads at once.
 
     ``output`` names a layer whose outputs are wanted instead of the last one's.
     """
     forward = _forward_of(network) if output is None else _forward_to(network, output)
-    values = network.variable_values()
+    values, takes = network.variable_values(), forward.takes
+    data = Data.of(X)
+    if data.names is not None:
+        # Networks that share a way may have other names for their inputs.
+        data = replace(ModelInputs.of(network.any_model).rows_of(data), names=None)
+    data = takes.rows_of(data)
     step = batch_size or forward.block_size
     blocks: list[Array] = []
-    for start in range(0, max(X.shape[0], 1), step):
-        rows = rows_like(dense_rows(X, slice(start, start + step), forward.dtype), forward.row_shape)
-        blocks.append(forward(values, _padded(rows))[: len(rows)])
-        give_pages_back(X)
+    for start in range(0, max(data.n_rows, 1), step):
+        rows = takes.dense(data, slice(start, start + step))
+        blocks.append(forward.run(values, [_padded(one) for one in rows])[: len(rows[0])])
+        for one in data.inputs:
+            give_pages_back(one)
     outputs = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return np.asarray(outputs, np.float32)
 
@@ -65,111 +77,124 @@ def _padded(rows: Array) -> Array:
     return padded
 
 
-class _ForwardProgram:
-    """A program from an architecture's variables and rows to outputs.
+@dataclass(frozen=True)
+class _Forward:
+    """A way from rows to outputs: what it takes, how many rows at once, and from all variables and rows to outputs."""
+
+    takes: ModelInputs
+    block_size: int
+    run: Callable[[list[Array], list[Array]], Array]
+
+
+def _by_program(model: keras.Model, place: int | None = None) -> _Forward:
+    """Trace a program from an architecture's variables and rows to outputs, or to those of a layer.
 
     It is not compiled by XLA, whose matrix products depend on the number of rows, and whose convolutions are slower.
     """
-
-    def __init__(self, model: keras.Model, output: str | None = None) -> None:
-        self.dtype = str(model.inputs[0].dtype)
-        self.row_shape = row_shape_of(model)
-        self.block_size = _block_size(model)
-        part = model if output is None else part_of(model, output)
-        self._program = Program(
-            lambda inputs: _outputs(part, model.variables, *inputs),
-            (
-                [tf.TensorSpec(variable.shape, variable.dtype) for variable in model.variables],
-                tf.TensorSpec((None, *model.inputs[0].shape[1:]), self.dtype),
-            ),
-            is_compiled=False,
-        )
-
-    def __call__(self, values: list[Array], rows: Array) -> Array:
-        outputs: Array = self._program.run([*values, rows])[0]
-        return outputs
+    part, takes = model if place is None else part_of(model, model.layers[place].name), ModelInputs.of(model)
+    assert takes.shapes is not None
+    n_variables = len(model.variables)
+    program = Program(
+        lambda inputs: _outputs(part, model.variables, inputs[:n_variables], inputs[n_variables:]),
+        [
+            *(tf.TensorSpec(variable.shape, variable.dtype) for variable in model.variables),
+            *(tf.TensorSpec((None, *shape), dtype) for shape, dtype in zip(takes.shapes, takes.dtypes, strict=True)),
+        ],
+        is_compiled=False,
+    )
+    return _Forward(takes, _block_size(model), lambda values, rows: program.run([*values, *rows])[0])
 
 
-class _ForwardFunction:
-    """A model of a kind that the engine cannot copy, traced with its own variables."""
+def _by_numpy(model: keras.Model) -> _Forward | None:
+    forward = dense_forward(model)
+    if forward is None:
+        return None
+    return _Forward(ModelInputs.of(model), forward.block_size, lambda values, rows: forward(values, *rows))
 
-    def __init__(self, model: keras.Model) -> None:
-        inputs = getattr(model, "inputs", None)
-        self.dtype = str(inputs[0].dtype) if inputs else "float32"
-        self.row_shape = row_shape_of(model)
-        self.block_size = _MIN_BLOCK
-        self._function = tf.function(lambda rows: model(rows, training=False), autograph=False, reduce_retracing=True)
 
-    def __call__(self, values: list[Array], rows: Array) -> Array:
+def _by_itself(model: keras.Model) -> _Forward:
+    """Trace a model of a kind that the engine cannot copy with its own variables."""
+    function = tf.function(lambda rows: model(rows, training=False), autograph=False, reduce_retracing=True)
+    takes = ModelInputs.of(model)
+
+    def run(values: list[Array], rows: list[Array]) -> Array:
         with TRACING, without_retracing_warnings():
             try:
-                outputs: Array = self._function(tf.constant(rows)).numpy()
+                outputs: Array = function(_as_given(model, [tf.constant(one) for one in rows])).numpy()
             except (ValueError, tf.errors.InvalidArgumentError) as error:
+                shapes = ", ".join(str(one.shape[1:]) for one in rows)
                 raise ValueError(
-                    f"The model cannot predict for rows of shape {rows.shape[1:]}: {str(error).strip().splitlines()[0]}"
+                    f"The model cannot predict for rows of shape {shapes}: {str(error).strip().splitlines()[0]}"
                 ) from error
         return outputs
 
+    return _Forward(takes, _MIN_BLOCK, run)
 
-def predicts_itself(network: Network) -> bool:
-    """Tell whether the model's class says in methods of its own what ``keras.Model.predict`` gives."""
+
+def predicts_itself(network: Network, X: Any) -> bool:
+    """Tell whether only ``keras.Model.predict`` knows what a model gives: by methods of its own or for many inputs."""
     if network.blueprint is not None:
         return False
+    if isinstance(X, ManyInputs) and not getattr(network.model, "inputs", None):
+        return True
     kind = type(network.model)
     return any(getattr(kind, name) is not getattr(keras.Model, name) for name in _METHODS_OF_PREDICTION)
 
 
 _METHODS_OF_PREDICTION = ("predict", "predict_step", "make_predict_function")
-_Forward = DenseForward | _ForwardProgram | _ForwardFunction
-_forwards: Store[DenseForward | _ForwardProgram | None] = Store(MAX_FORWARD_PROGRAMS, name="programs that predict")
+_forwards: Store[_Forward | None] = Store(MAX_FORWARD_PROGRAMS, name="programs that predict")
 
 
 def _forward_of(network: Network) -> _Forward:
     """Give the kept program of the network's architecture, or a function of its own where there can be none."""
     if network.forward is None:
+        outputs = getattr(network.any_model, "outputs", None) or ()
+        if len(outputs) > 1:
+            raise ValueError(f"The network has {len(outputs)} outputs: name the layer that is wanted (output=...).")
         program = None
-        if network.obstacle is None and len(network.any_model.inputs) == len(network.any_model.outputs) == 1:
+        if network.obstacle is None:
             try:
                 program = _forwards.get(network.template_key, lambda: _shared_forward(network))
             except Exception as error:
                 # A part of a user's own may have no config.
                 _logger.debug("A model predicts by itself: %s.", obstacle_from(error))
-        network.forward = program or _ForwardFunction(network.model)
+        network.forward = program or _by_itself(network.model)
     forward: _Forward = network.forward
     return forward
 
 
-def _forward_to(network: Network, output: str) -> _ForwardProgram | _ForwardFunction:
+def _forward_to(network: Network, output: str) -> _Forward:
     """Give the kept program from the inputs to a layer, or a function of the network's own."""
     if network.obstacle is not None:
-        return _ForwardFunction(part_of(network.model, output))
-    key = (network.template_key, output)
-    program = _forwards.get(key, lambda: _ForwardProgram(network.template().model, output))
-    assert isinstance(program, _ForwardProgram)
+        return _by_itself(part_of(network.model, output))
+    # Networks of one architecture may have other names for their layers.
+    place = place_of_layer(network.any_model, output)
+    program = _forwards.get((network.template_key, place), lambda: _by_program(network.template().model, place))
+    assert program is not None
     return program
 
 
-def _shared_forward(network: Network) -> DenseForward | _ForwardProgram | None:
+def _shared_forward(network: Network) -> _Forward | None:
     """What all networks of an architecture can share, None where tracing fails."""
     try:
         model = network.template().model
-        return dense_forward(model) or _ForwardProgram(model)
+        return _by_numpy(model) or _by_program(model)
     except Exception as error:
         _logger.debug("A model predicts by itself: %s.", obstacle_from(error))
         return None
 
 
-def row_shape_of(model: keras.Model) -> tuple[int | None, ...] | None:
-    """Give the shape of the rows that a model with one input takes, None where it does not tell."""
-    inputs = getattr(model, "inputs", None)
-    return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
+def _as_given(model: keras.Model, rows: list[tf.Tensor]) -> Any:
+    if getattr(model, "inputs", None):
+        return packed(model, rows)
+    return rows[0] if len(rows) == 1 else rows
 
 
 def _outputs(
-    model: keras.Model, variables: list[keras.Variable], values: list[tf.Tensor], rows: tf.Tensor
+    model: keras.Model, variables: list[keras.Variable], values: list[tf.Tensor], rows: list[tf.Tensor]
 ) -> tf.Tensor:
     with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-        return model(rows, training=False)
+        return model(packed(model, rows), training=False)
 
 
 def _block_size(model: keras.Model) -> int:

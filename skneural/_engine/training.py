@@ -15,14 +15,13 @@ from skneural._compat import compiled_metrics
 from skneural.exceptions import TrainingDivergedError
 
 from .conduct import Conduct
-from .data.rows import rows_like
 from .identity.compilable import why_not_settings
 from .identity.obstacles import ObstacleError
 from .loop.alone import train_alone
 from .loop.job import Job, make_job
 from .loop.keras_fit import fit_with_keras
+from .model.ends import ModelInputs
 from .model.network import Network
-from .prediction import row_shape_of
 from .records import Data, Result, Settings
 
 _logger = logging.getLogger("skneural")
@@ -61,7 +60,8 @@ def _fit(network: Network, train: Data, validation: Data | None, settings: Setti
         return _fit_by_step(network, train, validation, settings)
     if len(train.inputs) == 1:
         network.build_for(train.inputs[0].shape[1:])
-    train, validation = _like_inputs(network, train), validation and _like_inputs(network, validation)
+    takes = ModelInputs.of(network.any_model)
+    train, validation = takes.rows_of(train), validation and takes.rows_of(validation)
     why_keras = why_not_settings(settings) or network.obstacle or network.loss_obstacle
     if why_keras is None:
         try:
@@ -97,14 +97,6 @@ def _why_not_for_step(network: Network) -> str | None:
     model = network.any_model
     has_loss = model.loss is not None or compiled_metrics(model) is not None
     return "it was compiled with a loss or metrics, not with an optimizer alone" if has_loss else None
-
-
-def _like_inputs(network: Network, data: Data) -> Data:
-    """Give rows of the rank that the network takes; sparse ones are brought to it when they become dense."""
-    if len(data.inputs) > 1 or not isinstance(data.X, np.ndarray):
-        return data
-    X = rows_like(data.X, row_shape_of(network.any_model))
-    return data if X is data.X else replace(data, inputs=(X,))
 
 
 def _train(job: Job) -> Result:

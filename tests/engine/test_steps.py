@@ -332,6 +332,8 @@ def test_outputs_by_the_names_of_layers():
 
     ours, theirs = model_of(), model_of(loss=["mse", "mse"], loss_weights=[5.0, 2.0])
     trained(ours, Step("two outputs", losses), Data((X,)), epochs=1, batch_size=len(X))
+    with pytest.raises(ValueError, match=r"has 2 outputs: name the layer that is wanted \(output=\.\.\.\)"):
+        predict(ours, X)
     theirs.model.fit(X, [X, np.zeros((len(X), 2), np.float32)], batch_size=len(X), verbose=0)
     assert_close(ours, theirs.get_weights(), rtol=1e-4)
 

@@ -51,7 +51,7 @@ class Rows:
             input_dtypes = [str(one.dtype) for one in data.inputs]
         self._dtypes = {name_of_input(index): dtype for index, dtype in enumerate(input_dtypes)}
         if data.targets is not None:
-            self._dtypes["targets"] = str(np.dtype(target_dtype(data.targets)))
+            self._dtypes["targets"] = target_dtype(data.targets)
         self._dtypes["sample_weight"] = "float32"
         self.n_rows = data.n_rows
         self.n_batches = -(-data.n_rows // batch_size)

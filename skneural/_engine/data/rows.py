@@ -29,9 +29,9 @@ def dense_rows(X: NDArray[Any] | sparse.csr_array, rows: slice | NDArray[np.intp
     return np.ascontiguousarray(taken, dtype=dtype)
 
 
-def target_dtype(y: NDArray[Any] | sparse.csr_array) -> DTypeLike:
+def target_dtype(y: NDArray[Any] | sparse.csr_array) -> str:
     """Tell the dtype in which targets reach the loss: int32 for whole numbers, float32 for all else."""
-    return np.int32 if np.issubdtype(y.dtype, np.integer) else np.float32
+    return "int32" if np.issubdtype(y.dtype, np.integer) else "float32"
 
 
 def rows_like(X: NDArray[Any], row_shape: tuple[int | None, ...] | None) -> NDArray[Any]:

@@ -237,6 +237,24 @@ def _is_method(name: str, part: Any) -> bool:
     return inspect.isfunction(part) and name in _OF_EVERY_LAYER
 
 
+def _places_of_layers(config: Mapping[str, Any]) -> dict[str, int]:
+    """Tell where the layers of a functional model stand in its config, which connects them by their names."""
+    if "input_layers" not in config or "layers" not in config:
+        return {}
+    return {layer["name"]: place for place, layer in enumerate(config["layers"])}
+
+
+def _by_places(value: Any, places: Mapping[str, int]) -> Any:
+    """Put places for names in connections: a layer's name and two numbers. Keras counts such names up in a process."""
+    if isinstance(value, Mapping):
+        return {name: _by_places(item, places) for name, item in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    if len(value) == 3 and isinstance(value[0], str) and value[0] in places:
+        return [places[value[0]], *value[1:]]
+    return [_by_places(item, places) for item in value]
+
+
 def _key_of_config(config: Mapping[str, Any]) -> Hashable:
     return fingerprint(_without_numbers(config))
 
@@ -247,8 +265,11 @@ def _without_numbers(config: Any, class_name: str = "") -> Any:
         return [_without_numbers(item) for item in config]
     if not isinstance(config, Mapping):
         return config
+    places = _places_of_layers(config)
     kept = {}
     for name, value in config.items():
+        if places and name in ("layers", "input_layers", "output_layers"):
+            value = _by_places(value, places)
         is_number = isinstance(value, float) and name in _NUMBERS_OF.get(class_name, ())
         if is_number:
             kept[name] = value > 0

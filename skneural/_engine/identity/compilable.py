@@ -41,9 +41,9 @@ def why_not_model(model: keras.Model) -> str | None:
 
 
 def why_not_loss(model: keras.Model) -> str | None:
-    """Tell what in a model's loss, and in what it is computed from, only Keras's own loop can do."""
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        return "the model has several inputs or outputs"
+    """Tell what in a model's loss only Keras's own loop can do."""
+    if len(model.outputs) != 1:
+        return "the model has several outputs"
     loss = compile_arguments(model)["loss"]
     return "the loss is not a single one" if loss is None or isinstance(loss, (list, tuple, dict)) else None
 

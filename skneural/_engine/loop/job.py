@@ -350,8 +350,8 @@ def _make_pass(
     if not is_training and step is None and template.is_batch_size_free:
         batch_size = _validation_batch(template, batch_size, data.n_rows, runner)
     # What a step takes need not be what the model takes.
-    dtypes: Any = [one.dtype for one in template.model.inputs] if step is None else map(target_dtype, data.inputs)
-    rows = Rows(data, batch_size, [str(np.dtype(dtype)) for dtype in dtypes], may_stay=runner == "native")
+    dtypes = template.takes.dtypes if step is None else [target_dtype(one) for one in data.inputs]
+    rows = Rows(data, batch_size, dtypes, may_stay=runner == "native")
     shape = PassShape(
         is_training=is_training,
         batch_size=batch_size,

@@ -166,7 +166,7 @@ class Network:
         """Give a template that is prepared for targets like these, or for a step that sees to them itself."""
         self._architecture = None  # the user may have compiled the model anew
         y_shape: tuple[int, ...] = () if targets is None else targets.shape[1:]
-        y_dtype = "float32" if targets is None else str(np.dtype(target_dtype(targets)))
+        y_dtype = "float32" if targets is None else target_dtype(targets)
         with TRACING:
             template = self.template()
             if template.y_shape not in (None, y_shape):

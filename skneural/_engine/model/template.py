@@ -33,8 +33,8 @@ from skneural._engine.identity.obstacles import ObstacleError, obstacle_from
 from skneural._engine.identity.parts import optimizer_from
 
 from .dropout import dropped, uniform_numbers
+from .ends import ModelInputs, part_of
 from .initial_weights import InitialWeights, first_values
-from .layer_outputs import part_of
 from .numbers import dropout_layers, number_slots, penalty_kinds
 from .optimizers import LEARNING_RATE_INDEX, first_values_of_known
 from .products import let_layers_use_products
@@ -74,6 +74,7 @@ class Template:
         self.model = model
         for layer in flatten_layers(model):
             _turn_tensors_into_arrays(layer)
+        self.takes = ModelInputs.of(model)
         self.initial_weights = InitialWeights(model)
         self.optimizer_values: list[NDArray[Any]] = []
         self.learning_rate_index: int | None = None

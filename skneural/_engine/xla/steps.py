@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from skneural._compat import clear_losses, compiled_metrics
 from skneural._engine.identity.obstacles import ObstacleError
+from skneural._engine.model.ends import packed
 from skneural._engine.model.template import StepInputs, Template
 from skneural._engine.records import Step
 
@@ -150,7 +151,7 @@ def _forward(
 
 def _keras_loss(model: keras.Model, batch: Batch, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """Compute the outputs and the loss that the model was compiled with."""
-    inputs = batch.inputs[0] if len(batch.inputs) == 1 else batch.inputs
+    inputs = packed(model, batch.inputs)
     y_pred = model(inputs, training=training)
     if batch.is_masked and getattr(y_pred, "_keras_mask", None) is not None:
         raise RowsMeetError
