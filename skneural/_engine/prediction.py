@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -51,17 +51,15 @@ def predict(
     """
     forward = _forward_of(network) if output is None else _forward_to(network, output)
     values, takes = network.variable_values(), forward.takes
-    data = Data.of(X)
-    if data.names is not None:
-        # Networks that share a way may have other names for their inputs.
-        data = replace(ModelInputs.of(network.any_model).rows_of(data), names=None)
-    data = takes.rows_of(data)
+    # Networks that share a way may have other names for their inputs.
+    is_one = not isinstance(X, ManyInputs) and len(takes.names) < 2
+    inputs = (X,) if is_one else ModelInputs.of(network.any_model).rows_of(Data.of(X)).inputs
     step = batch_size or forward.block_size
     blocks: list[Array] = []
-    for start in range(0, max(data.n_rows, 1), step):
-        rows = takes.dense(data, slice(start, start + step))
+    for start in range(0, max(X.shape[0], 1), step):
+        rows = takes.dense(inputs, slice(start, start + step))
         blocks.append(forward.run(values, [_padded(one) for one in rows])[: len(rows[0])])
-        for one in data.inputs:
+        for one in inputs:
             give_pages_back(one)
     outputs = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return np.asarray(outputs, np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural._engine.data.rows import dense_rows, rows_like
-from skneural._engine.records import Data, ManyInputs
+from skneural._engine.records import Data, ManyInputs, RowArray
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ class ModelInputs:
             raise ValueError(f"The model has {len(self.names)} inputs, but X is {len(data.inputs)} arrays.")
         return data
 
-    def dense(self, data: Data, rows: slice) -> list[NDArray[Any]]:
-        """Take some of ``rows_of``, dense and of the model's dtypes; where those are unknown, one input is float32."""
+    def dense(self, inputs: Sequence[RowArray], rows: slice) -> list[NDArray[Any]]:
+        """Take some rows, dense, of the model's dtypes and ranks; where it does not tell, one input is float32."""
         if self.shapes is None:
-            dtypes = ["float32"] if data.names is None and len(data.inputs) == 1 else [one.dtype for one in data.inputs]
-            return [dense_rows(one, rows, dtype) for one, dtype in zip(data.inputs, dtypes, strict=True)]
+            dtypes = ["float32"] if len(inputs) == 1 else [one.dtype for one in inputs]
+            return [dense_rows(one, rows, dtype) for one, dtype in zip(inputs, dtypes, strict=True)]
         return [
             rows_like(dense_rows(one, rows, dtype), shape)
-            for one, dtype, shape in zip(data.inputs, self.dtypes, self.shapes, strict=True)
+            for one, dtype, shape in zip(inputs, self.dtypes, self.shapes, strict=True)
         ]
 
 
