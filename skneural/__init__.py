@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from . import exceptions
 
 if TYPE_CHECKING:
+    from ._autoencoder import Autoencoder
     from ._conv import ConvNetClassifier, ConvNetRegressor
     from ._dense import DenseNetClassifier, DenseNetRegressor
     from ._displays._network import NetworkDisplay
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Autoencoder",
     "ConvNetClassifier",
     "ConvNetRegressor",
     "DenseNetClassifier",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "Autoencoder": "._autoencoder",
     "ConvNetClassifier": "._conv",
     "ConvNetRegressor": "._conv",
     "DenseNetClassifier": "._dense",

@@ -55,11 +55,11 @@ def _hidden_block(architecture: DenseArchitecture, position: int) -> list[keras.
         block = [
             _dense(architecture, position, size, "linear"),
             keras.layers.BatchNormalization(),
-            _activation_layer(activation),
+            activation_layer(activation),
         ]
     elif isinstance(activation, keras.layers.Layer):
         # Inside Dense it would get its weights only in the first call, behind the optimizer's back.
-        block = [_dense(architecture, position, size, "linear"), _activation_layer(activation)]
+        block = [_dense(architecture, position, size, "linear"), activation_layer(activation)]
     else:
         block = [_dense(architecture, position, size, activation)]
     return [*block, *dropout_layers(architecture.dropout)]
@@ -76,7 +76,7 @@ def _dense(
     )
 
 
-def _activation_layer(activation: Any) -> keras.layers.Layer:
+def activation_layer(activation: Any) -> keras.layers.Layer:
     """Make an activation a layer; one that is a layer is copied, because its weights belong to one place only."""
     if isinstance(activation, keras.layers.Layer):
         config = activation.get_config()

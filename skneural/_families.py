@@ -327,11 +327,12 @@ class FamilyEstimator(NeuralEstimator):
     def _validation_share(self, schedule: Schedule) -> float:
         return float(self.validation_fraction) if self.early_stopping and not schedule.is_partial else 0.0
 
-    def _early_stopping(self, schedule: Schedule) -> _engine.EarlyStopping | None:
+    def _early_stopping(self, schedule: Schedule, *, is_judged: bool) -> _engine.EarlyStopping | None:
         if not self.early_stopping or schedule.is_partial:
             return None
         patience = int(min(self.n_iter_no_change, sys.maxsize))
-        return _engine.EarlyStopping("val_loss", patience=patience, min_delta=float(self.tol))
+        monitor = "val_loss" if is_judged else "loss"
+        return _engine.EarlyStopping(monitor, patience=patience, min_delta=float(self.tol))
 
     def _batch_size(self, batch_size: Any, n_rows: int) -> int:
         if batch_size == "auto":

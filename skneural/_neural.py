@@ -110,12 +110,22 @@ class NeuralEstimator(Predicting):
                 getattr(self, "history_", {}) if settings.initial_epoch else {"loss": []}
             )
             self.n_iter_ = len(self.history_["loss"])
+            self._after_training(train)
             return
         with without_marks(settings.callbacks), self._scikit_callbacks(settings, X, y, sample_weight) as settings:
-            result = _engine.fit(
-                self._network, self._data(train), None if held_out is None else self._data(held_out), settings
-            )
+            result = self._run(train, held_out, settings, schedule)
         self._record(result, settings)
+        self._after_training(train)
+
+    def _run(
+        self, train: TrainingRows, held_out: TrainingRows | None, settings: _engine.Settings, schedule: Schedule
+    ) -> _engine.Result:
+        """Train the network."""
+        judged = None if held_out is None else self._data(held_out)
+        return _engine.fit(self._network, self._data(train), judged, settings)
+
+    def _after_training(self, train: TrainingRows) -> None:
+        """Learn from the trained network what the estimator tells of it."""
 
     def _check_parameters(self) -> None:
         """Raise for a parameter that is out of range or unknown."""
@@ -209,7 +219,7 @@ class NeuralEstimator(Predicting):
             shuffle=bool(arguments.get("shuffle", True)),
             initial_epoch=schedule.initial_epoch,
             validation_batch_size=self._validation_batch_size(arguments.get("validation_batch_size"), held_out),
-            early_stopping=self._early_stopping(schedule),
+            early_stopping=self._early_stopping(schedule, is_judged=held_out is not None),
             callbacks=(*callbacks, *schedule.callbacks),
             keeps_interrupted=is_called_by_the_user,
             conduct=current_conduct(),
@@ -229,7 +239,7 @@ class NeuralEstimator(Predicting):
     def _validation_batch_size(self, batch_size: int | None, held_out: TrainingRows | None) -> int | None:
         return held_out.n_rows if batch_size == -1 and held_out is not None else batch_size
 
-    def _early_stopping(self, schedule: Schedule) -> _engine.EarlyStopping | None:
+    def _early_stopping(self, schedule: Schedule, *, is_judged: bool) -> _engine.EarlyStopping | None:
         return None
 
     @contextmanager

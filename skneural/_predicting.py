@@ -47,8 +47,7 @@ class Predicting(FittedModel):
                 outputs = self._predict_with_arguments(X, arguments, called)
             else:
                 outputs = _engine.predict(self._network, X)
-        if not np.isfinite(outputs).all():
-            raise ValueError(_why_not_finite(X, outputs))
+        check_answers(X, outputs)
         return outputs
 
     def _predict_with_arguments(
@@ -78,6 +77,12 @@ class Predicting(FittedModel):
                 rows, **{name: value for name, value in keywords.items() if name in taken}
             )
         return outputs
+
+
+def check_answers(X: Any, outputs: NDArray[np.float32]) -> None:
+    """Raise for outputs that are not finite."""
+    if not np.isfinite(outputs).all():
+        raise ValueError(_why_not_finite(X, outputs))
 
 
 def _why_not_finite(X: Any, outputs: NDArray[np.float32]) -> str:

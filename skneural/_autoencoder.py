@@ -1,0 +1,581 @@
+"""An autoencoder: rows to a code of few numbers, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.metrics import explained_variance_score
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from . import _engine
+from ._autoencoder_architecture import (
+    CODE,
+    AutoencoderArchitecture,
+    build_autoencoder,
+)
+from ._code_layers import TiedDense
+from ._column_scaling import ColumnScaling
+from ._conv_architecture import image_shape_of
+from ._families import SHARED_CONSTRAINTS, Head, check_sizes
+from ._keras_arguments import Schedule
+from ._one_state import of_one_state
+from ._principal_axes import principal_axes
+from ._projection_start import begin_as_projection
+from ._scikit_compat import Interval, StrOptions
+from ._training_rows import TrainingRows
+from ._transformers import FamilyTransformer
+from ._types import RandomState, Rows
+from ._validation import validate_padded_rows
+from ._weights import finite_sum, normalize_weights
+
+_LOSSES = {"mean_squared_error": "linear", "binary_crossentropy": "sigmoid"}
+_SHARED = {name: SHARED_CONSTRAINTS[name] for name in SHARED_CONSTRAINTS if name != "batch_normalization"}
+
+
+class Autoencoder(FamilyTransformer):
+    r"""A network that finds a code of few numbers for each row, from which another one brings the row back.
+
+    It minimises the mean over rows x of w_x * \|\|g(f(x)) - x\|\|^2 / n_features, on columns that are centred and
+    divided by their standard deviation, where f is the encoder, g the decoder and w_x the sample weight, scaled to a
+    mean of one. Both begin as the projection on the principal axes: without hidden layers it is PCA, with them it is
+    never worse on the rows that it is judged on.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Numbers in a code.
+    hidden_layer_sizes : int or sequence of int, default=(256,)
+        Units of each hidden layer of the encoder; the decoder has the same in reverse. A layer has at least
+        ``2 * n_components`` units, of which so many carry the projection in the beginning. ``()`` is PCA, by a
+        decomposition instead of training where nothing else is asked for.
+    activation : str, callable or sequence of them, default="relu"
+        Activation of the hidden layers, one for all or one per layer of the encoder. Codes are linear.
+    standardize : bool, default=False
+        What a column is divided by. False is one number for all columns, their root mean square deviation, which leaves
+        the squared error that of X itself, as in PCA. True is the deviation of each column, for columns of
+        different units.
+    noise : float, default=0.0
+        Standard deviation, in units of the scaled columns, of the noise that is added to the rows in training but
+        not to what they are compared with: a denoising autoencoder.
+    dropout : float, default=0.0
+        Fraction in [0, 1) of each hidden layer's outputs that is dropped in a training step.
+    l2 : float, default=0.0
+        Weight of the sum of squared kernel weights in the objective.
+    tied_weights : bool, default=False
+        Whether the kernels of the decoder are those of the encoder, transposed; not for images.
+    variational : bool, default=False
+        Whether codes are drawn from normal distributions that the encoder gives, kept near the standard normal
+        distribution (Kingma and Welling 2014). The deviation of the reconstruction is the one that fits best (Rybkin et
+        al. 2021). ``sample`` exists, and ``score`` is the evidence bound.
+    loss : {"mean_squared_error", "binary_crossentropy"}, default="mean_squared_error"
+        The second is for columns in [0, 1], which are not scaled.
+    missing : {"error", "mask"}, default="error"
+        With "mask" X may have NaN: they count in no sum, and ``inverse_transform`` fills them.
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of the images that the rows are: then convolutions lead to the
+        code and back, with a linear path beside them.
+    filters : sequence of int, default=(32, 64)
+        Filters of each convolution of ``image_shape``, of which each halves height and width.
+    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
+        What the kernels are drawn from; biases start at zero.
+    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
+        ``optimizer__beta_1`` and the like go to its constructor.
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
+        Step size of the optimizer.
+    learning_rate_schedule : {"constant", "cosine"}, default="constant"
+        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
+        ``partial_fit`` ignores it.
+    epochs : int, default=100
+        Passes over the rows; the most passes with ``early_stopping``.
+    batch_size : int or "auto", default="auto"
+        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    early_stopping : bool, default=True
+        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
+        keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``. Of
+        fewer than 10 rows none is split off.
+    n_iter_no_change : int or np.inf, default=10
+        Epochs without improvement before ``early_stopping`` stops.
+    tol : float, default=1e-4
+        The least improvement of the validation loss that counts, in units of the loss of scaled columns.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the network and the scaling of the last fit.
+    callbacks : list, dict, keras.callbacks.Callback or class, default=None
+        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Draws initial weights, validation rows, the order of rows, noise and dropout masks. An int gives the same result
+        each time.
+    verbose : int, default=0
+        1 shows Keras's progress bar, 2 one line per epoch.
+    **routed : dict
+        Parameters for a part of the training, by prefix: ``optimizer__``, ``callbacks__``, ``compile__``, ``fit__``.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        From raw columns to their reconstruction. It is put together when it is asked for, with the weights of now.
+    encoder_, decoder_ : keras.Model
+        Its halves: from raw columns to codes, and from codes to raw columns.
+    n_components_ : int
+        Numbers in a code.
+    mean_ : ndarray of shape (n_features_in_,)
+        Weighted mean of each column.
+    scale_ : ndarray of shape (n_features_in_,)
+        What each column is divided by.
+    reconstruction_error_ : float
+        Mean squared difference between the rows of fit and their reconstructions, in the units of X.
+    n_features_in_ : int
+        The number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names of type str.
+    history_ : dict of str to list of float
+        The loss of each epoch, that of validation as ``val_loss``.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    n_iter_ : int
+        The number of epochs trained.
+    best_epoch_ : int
+        The epoch, counted from 1, whose weights were kept, 0 for the projection on principal axes; only with
+        ``early_stopping``.
+    engine_ : {"native", "compiled", "keras"}
+        What trained; absent where nothing was trained.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : The linear autoencoder.
+    DenseNetClassifier : A network of dense layers that classifies.
+
+    Notes
+    -----
+    Codes have no scale or order of their own, unless there are no hidden layers. ``score`` is comparable with
+    the sum of PCA's ``explained_variance_ratio_``.
+
+    References
+    ----------
+    G. Hinton, R. Salakhutdinov (2006), Reducing the dimensionality of data with neural networks, Science 313.
+
+    P. Vincent et al. (2008), Extracting and composing robust features with denoising autoencoders, ICML.
+
+    D. Kingma, M. Welling (2014), Auto-encoding variational Bayes, ICLR, https://arxiv.org/abs/1312.6114.
+
+    O. Rybkin, K. Daniilidis, S. Levine (2021), Simple and effective VAE training with calibrated decoders, ICML,
+    https://arxiv.org/abs/2006.13202.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from skneural import Autoencoder
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> autoencoder = Autoencoder(n_components=8, random_state=0).fit(X[:1200])
+    >>> autoencoder.transform(X[1200:]).shape
+    (597, 8)
+    >>> bool(autoencoder.score(X) > PCA(8).fit(X).explained_variance_ratio_.sum())
+    True
+    """
+
+    _parameter_constraints: ClassVar = {
+        **_SHARED,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "standardize": ["boolean"],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "tied_weights": ["boolean"],
+        "variational": ["boolean"],
+        "loss": [StrOptions(set(_LOSSES))],
+        "missing": [StrOptions({"error", "mask"})],
+        "image_shape": ["array-like", None],
+        "filters": ["array-like", Interval(Integral, 1, None, closed="left")],
+    }
+    _first_fit_parameters: ClassVar[tuple[str, ...]] = ("standardize", "missing")
+    _build = staticmethod(build_autoencoder)
+    # A network from codes to scaled columns beside the network that it belongs to, made when it is first needed.
+    _decoder: tuple[Any, _engine.Network] | None = None
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        *,
+        hidden_layer_sizes: Any = (256,),
+        activation: Any = "relu",
+        standardize: bool = False,
+        noise: float = 0.0,
+        dropout: float = 0.0,
+        l2: float = 0.0,
+        tied_weights: bool = False,
+        variational: bool = False,
+        loss: str = "mean_squared_error",
+        missing: str = "error",
+        image_shape: Sequence[int] | None = None,
+        filters: Any = (32, 64),
+        kernel_initializer: Any = "glorot_uniform",
+        optimizer: Any = "adam",
+        learning_rate: Any = 1e-3,
+        learning_rate_schedule: str = "constant",
+        epochs: int = 100,
+        batch_size: int | str = "auto",
+        shuffle: bool = True,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        **routed: Any,
+    ) -> None:
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.standardize = standardize
+        self.noise = noise
+        self.dropout = dropout
+        self.l2 = l2
+        self.tied_weights = tied_weights
+        self.variational = variational
+        self.loss = loss
+        self.missing = missing
+        self.image_shape = image_shape
+        self.filters = filters
+        self.kernel_initializer = kernel_initializer
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._store_further(routed)
+
+    # --- parameters ---------------------------------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        self._given_image_shape()
+        owner = type(self).__name__
+        if self.tied_weights and self.image_shape is not None:
+            raise ValueError(
+                f"The 'tied_weights' parameter of {owner} is for dense layers. Got tied_weights=True with "
+                f"image_shape={self.image_shape!r}: leave one of them out."
+            )
+        if self.loss != "mean_squared_error" and (self.variational or self.missing == "mask"):
+            other = "variational=True" if self.variational else "missing='mask'"
+            raise ValueError(
+                f"The 'loss' parameter of {owner} must be 'mean_squared_error' with {other}. Got {self.loss!r}."
+            )
+
+    def _given_image_shape(self) -> tuple[int, ...] | None:
+        if self.image_shape is None:
+            return None
+        owner = type(self).__name__
+        shape = check_sizes(owner, "image_shape", self.image_shape)
+        if len(shape) not in (2, 3):
+            raise ValueError(
+                f"The 'image_shape' parameter of {owner} must be (height, width) or (height, width, channels). "
+                f"Got {shape}."
+            )
+        if not check_sizes(owner, "filters", self.filters):
+            raise ValueError(f"The 'filters' parameter of {owner} must have an entry for at least one convolution.")
+        return shape
+
+    @property
+    def _is_projection(self) -> bool:
+        """Whether the principal axes are the answer, and nothing is to be trained."""
+        is_linear = self.image_shape is None and not len(check_sizes("", "", self.hidden_layer_sizes))
+        is_plain = not (self.noise or self.l2 or self.variational) and self.missing == "error"
+        return is_linear and is_plain and self.loss == "mean_squared_error"
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+        if self.image_shape is not None and not sparse.issparse(X):
+            X = _flat(X)
+        if self.missing == "mask":
+            return validate_padded_rows(self, X, reset=reset)
+        X = super()._validate_rows(X, reset=reset)
+        return X.toarray() if sparse.issparse(X) else X
+
+    def _learn(self, rows: TrainingRows) -> None:
+        X = rows.X
+        self._scaling = ColumnScaling.of(X, rows.weights, each=bool(self.standardize))
+        centre: Any = 0.0
+        if self.loss == "binary_crossentropy":
+            if X.min() < 0 or X.max() > 1:
+                raise ValueError(
+                    f"The 'loss' parameter of {type(self).__name__} does not fit X: 'binary_crossentropy' needs values "
+                    f"in [0, 1]. Got values from {X.min():g} to {X.max():g}. Use 'mean_squared_error' instead."
+                )
+            centre = self._scaling.mean
+            self._scaling = ColumnScaling.none(X.shape[1])
+        self.mean_, self.scale_ = self._scaling.mean, self._scaling.scale
+        self.n_components_ = int(self.n_components)
+        scaled = _without_missing(self._scaling.scaled(X)) - np.asarray(centre, np.float32)
+        self._axes = principal_axes(scaled, rows.weights, self.n_components_, self._seeds.weights)
+        self._centre = np.broadcast_to(np.asarray(centre), self.mean_.shape)
+
+    def _encode_features(self, X: Any) -> Any:
+        return self._scaling.scaled(X)
+
+    def _data(self, rows: TrainingRows) -> _engine.Data:
+        return _engine.Data(rows.X, rows.X, normalize_weights(rows.weights))
+
+    def _merges_rows(self, network: _engine.Network) -> bool:
+        return False
+
+    # --- the network --------------------------------------------------------------------------------------------
+
+    def _head(self) -> Head:
+        return Head(self._resolved_loss(self.loss), int(self.n_features_in_), _LOSSES[self.loss])
+
+    def _architecture(self, head: Head) -> AutoencoderArchitecture:
+        owner = type(self).__name__
+        given = self._given_image_shape()
+        sizes = check_sizes(owner, "hidden_layer_sizes", self.hidden_layer_sizes)
+        filters = () if given is None else check_sizes(owner, "filters", self.filters)
+        least = 2 * self.n_components if given is None else 1
+        counts = {"hidden layer": len(sizes)} if given is None or sizes else {"convolution": 1}
+        return AutoencoderArchitecture(
+            n_features=head.n_outputs,
+            n_components=int(self.n_components),
+            hidden_layer_sizes=tuple(max(size, least) for size in sizes),
+            activations=self._activations(counts),
+            output_activation=head.activation,
+            image_shape=None if given is None else image_shape_of(owner, given, (head.n_outputs,)),
+            filters=filters,
+            noise=float(self.noise),
+            dropout=float(self.dropout),
+            l2=float(self.l2),
+            tied_weights=bool(self.tied_weights),
+            variational=bool(self.variational),
+            kernel_initializer=self.kernel_initializer,
+        )
+
+    def _build_network(self, seed: int) -> _engine.Network:
+        network = super()._build_network(seed)
+        begin_as_projection(network, self._architecture(self._head()), self._axes, self._centre)
+        return network
+
+    # --- one training run ---------------------------------------------------------------------------------------
+
+    def _validation_share(self, schedule: Schedule) -> float:
+        return 0.0 if self._is_projection else super()._validation_share(schedule)
+
+    def _settings(self, train: Any, held_out: Any, schedule: Schedule) -> _engine.Settings:
+        settings = super()._settings(train, held_out, schedule)
+        is_ready = self._is_projection and not schedule.is_partial
+        return replace(settings, epochs=0, learning_rate_factors=None) if is_ready else settings
+
+    def _run(
+        self, train: TrainingRows, held_out: TrainingRows | None, settings: _engine.Settings, schedule: Schedule
+    ) -> _engine.Result:
+        """Train the network, and put the state that it began with back where that was better."""
+        start = self._network.state
+        result = super()._run(train, held_out, settings, schedule)
+        if schedule.is_partial or self.variational:
+            return result
+        judged, trained = train if held_out is None else held_out, self._network.state
+        after = self._error_on(judged)
+        self._network.state = start
+        if self._error_on(judged) < after:
+            return replace(result, best_epoch=-1 if settings.early_stopping else None)
+        self._network.state = trained
+        return result
+
+    def _error_on(self, rows: TrainingRows) -> float:
+        """Mean of the training loss over scaled rows, without penalties."""
+        answers = self._answers(self._network, _without_missing(rows.X))
+        if self.loss == "binary_crossentropy":
+            errors = np.asarray(keras.losses.binary_crossentropy(rows.X, answers))
+        else:
+            errors = np.nansum((rows.X - answers) ** 2, axis=1)
+        return float(np.average(errors, weights=rows.weights))
+
+    def _after_training(self, train: TrainingRows) -> None:
+        answers = self._answers(self._network, _without_missing(train.X))
+        errors = np.nanmean((self.scale_ * (train.X - answers)) ** 2, axis=1)
+        self.reconstruction_error_ = float(np.average(errors, weights=train.weights))
+
+    # --- models on raw columns ----------------------------------------------------------------------------------
+
+    @property
+    def model_(self) -> keras.Model:
+        """From raw columns to their reconstruction, with the weights of now."""
+        return self._model_of(*self._parts())
+
+    @model_.setter
+    def model_(self, model: Any) -> None:
+        raise AttributeError(f"The 'model_' of {type(self).__name__} is put together when it is asked for: fit anew.")
+
+    @property
+    def encoder_(self) -> keras.Model:
+        """From raw columns to codes, with the weights of now."""
+        return self._model_of(self._parts()[0])
+
+    @property
+    def decoder_(self) -> keras.Model:
+        """From codes to raw columns, with the weights of now."""
+        return keras.Sequential(
+            [keras.Input((self.n_components_,)), *self._parts()[1], *self._scaling.layers_behind()], name="decoder"
+        )
+
+    def _model_of(self, encoder: list[keras.layers.Layer], decoder: Any = None) -> keras.Model:
+        front = self._scaling.layers_in_front(replaces_missing=self.missing == "mask")
+        behind = [] if decoder is None else [*decoder, *self._scaling.layers_behind()]
+        name = "encoder" if decoder is None else "autoencoder"
+        return keras.Sequential([keras.Input((self.n_features_in_,)), *front, *encoder, *behind], name=name)
+
+    def _parts(self) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+        """Return new layers from scaled columns to the code and from there to scaled columns, with their weights."""
+        network = self._fitted_network()
+        assert network is not None
+        layers = network.snapshot().model.layers
+        names = [layer.name for layer in layers]
+        end = names.index(CODE) + 1
+        return layers[:end], [_untied(layer) for layer in layers[end:]]
+
+    def _decoding(self) -> _engine.Network:
+        """Return a network from codes to scaled columns."""
+        if self._decoder is None or self._decoder[0] is not self._fitted_network():
+            model = keras.Sequential([keras.Input((self.n_components_,)), *self._parts()[1]])
+            # The engine shares programs of compiled models.
+            model.compile(optimizer="sgd", loss="mean_squared_error")
+            self._decoder = self._fitted_network(), _engine.Network.from_model(model)
+        return self._decoder[1]
+
+    # --- public methods -----------------------------------------------------------------------------------------
+
+    @of_one_state
+    def transform(self, X: Rows) -> NDArray[np.float32]:
+        """Return the code of each row.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows to encode.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components)
+            The codes; where these are drawn (``variational``), the means that they are drawn round.
+        """
+        return self._answers(self._network, _without_missing(self._checked_rows(X)), output=CODE)
+
+    @of_one_state
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the rows that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features)
+            Rows in the units of those in fit.
+        """
+        check_is_fitted(self)
+        codes = check_array(X, dtype=np.float32, estimator=self, input_name="X")
+        if codes.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X of {type(self).__name__}.inverse_transform must have {self.n_components_} columns, one for each "
+                f"component. Got {codes.shape[1]}."
+            )
+        return self._scaling.unscaled(self._answers(self._decoding(), codes))
+
+    @of_one_state
+    def score_samples(self, X: Rows) -> NDArray[np.float64]:
+        """Return how well each row is reconstructed: the lower, the more unlike it is to the rows of fit.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows to be judged.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Minus the squared difference between row and reconstruction, summed over the columns that are not missing;
+            with ``standardize`` of columns divided by their deviations.
+        """
+        rows = self._checked_rows(X)
+        return -np.nansum(self._differences(rows) ** 2, axis=1)
+
+    def _differences(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Differences between scaled rows and their reconstructions, in the units of X or of their deviations."""
+        answers = self._answers(self._network, _without_missing(rows))
+        unit = 1.0 if self.standardize else self.scale_
+        return unit * (rows - answers).astype(np.float64)
+
+    @of_one_state
+    def score(self, X: Rows, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of the variance of X that is in its reconstruction.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows to be judged on.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            ``sklearn.metrics.explained_variance_score`` of the reconstruction, columns weighted by their variance, at
+            most 1; with ``variational`` the evidence bound, the mean over the rows of a lower bound on the logarithm of
+            their density in nats.
+        """
+        rows = self._checked_rows(X)
+        if self.variational:
+            return self._evidence_bound(rows, sample_weight)
+        given = self._scaling.unscaled(rows) / (self.scale_ if self.standardize else 1.0)
+        found = given - self._differences(rows)
+        known = ~np.isnan(given)
+        found, given = np.where(known, found, 0.0), np.where(known, given, 0.0)
+        return float(
+            explained_variance_score(
+                given, found, sample_weight=finite_sum(sample_weight), multioutput="variance_weighted"
+            )
+        )
+
+
+def _flat(X: Any) -> Any:
+    """Give images one row each."""
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    return X.reshape(shape[0], -1) if len(shape) > 2 else X
+
+
+def _without_missing(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scaled rows with the mean, zero, in the place of what is missing."""
+    return np.nan_to_num(rows) if np.isnan(rows).any() else rows
+
+
+def _untied(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Return a dense layer in the place of one that borrows its kernel."""
+    if not isinstance(layer, TiedDense):
+        return layer
+    kernel = np.asarray(layer.source_kernel()).T
+    dense = keras.layers.Dense(kernel.shape[1], layer.activation, name=layer.name)
+    dense.build((None, kernel.shape[0]))
+    dense.set_weights([kernel, np.asarray(layer.bias)])
+    return dense

@@ -1,0 +1,119 @@
+"""The principal axes of rows, and first weights with which dense layers of any depth begin as their projection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from sklearn.utils.extmath import randomized_svd, svd_flip
+
+Array = NDArray[Any]
+# A covariance of so many columns still fits well in memory.
+_MAX_COVARIANCE = 4096
+_BLOCK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """Orthonormal ``axes`` of shape (n_axes, n_features), and the standard deviation of the rows along each.
+
+    ``residual`` is the mean variance along other directions.
+    """
+
+    axes: Array
+    deviations: Array
+    residual: float
+
+
+def principal_axes(X: Array, weights: Array | None, n_axes: int, seed: int) -> PrincipalAxes:
+    """Find the axes along which centred rows X vary most, those of no variance left out."""
+    n_rows, n_features = X.shape
+    n_axes = min(n_axes, n_rows, n_features)
+    weights = np.ones(n_rows) if weights is None else weights.astype(np.float64)
+    if n_features <= _MAX_COVARIANCE:
+        covariance = _covariance(X, weights / weights.sum())
+        total = float(np.trace(covariance))
+        variances, vectors = linalg.eigh(covariance, subset_by_index=(n_features - n_axes, n_features - 1))
+        variances, axes = variances[::-1], vectors.T[::-1]
+    else:
+        rows = X * np.sqrt(weights / weights.sum())[:, None]
+        total = float(np.einsum("ij,ij->", rows, rows))
+        _, singular, axes = randomized_svd(rows, n_axes, random_state=seed)
+        variances = singular**2
+    _, axes = svd_flip(None, axes, u_based_decision=False)
+    has_variance = variances > 1e-12 * max(total, np.finfo(np.float64).tiny)
+    axes, variances = axes[has_variance], variances[has_variance]
+    residual = max(total - float(variances.sum()), 1e-6 * total, 1e-12) / max(1, n_features - len(axes))
+    return PrincipalAxes(axes, np.sqrt(variances), residual)
+
+
+def _covariance(X: Array, shares: Array) -> Array:
+    n_features = X.shape[1]
+    covariance = np.zeros((n_features, n_features))
+    step = max(1, _BLOCK_BYTES // (8 * n_features))
+    for start in range(0, len(X), step):
+        block = X[start : start + step].astype(np.float64)
+        covariance += block.T @ (block * shares[start : start + step, None])
+    return covariance
+
+
+@dataclass(frozen=True)
+class Carrying:
+    """How a pair of units with one activation f carries a number z: f(scale z) - f(-scale z) = gain scale z."""
+
+    scale: Array
+    gain: float
+
+    @classmethod
+    def of(cls, activation: Callable[[Any], Any], deviations: Array) -> Carrying | None:
+        """Find it for numbers of these deviations; None for an activation that does not tell z from -z.
+
+        The difference is a multiple of z for relu, silu, gelu, softplus and the like. For others, such as tanh, it is
+        nearly so for small numbers.
+        """
+        points = np.array([0.05, 0.5, 1.0, 2.0, 4.0], np.float32)
+        # Each alone: a softmax looks at all of its units.
+        slopes = np.array([_difference(activation, point) / point for point in points])
+        if not np.isfinite(slopes).all() or abs(slopes[0]) < 1e-3:
+            return None
+        is_exact = np.allclose(slopes, slopes[0], rtol=1e-4)
+        return cls(np.ones_like(deviations) if is_exact else points[0] / deviations, float(slopes[0]))
+
+    @property
+    def read_out(self) -> Array:
+        """What the difference of the pair is multiplied with to give z."""
+        return 1.0 / (self.gain * self.scale)
+
+
+def _difference(activation: Callable[[Any], Any], point: float) -> float:
+    values = np.asarray(activation(np.array([[point, -point]], np.float32)), np.float64)
+    return float(values[0, 0] - values[0, 1])
+
+
+def carry(kernels: Sequence[Array], carryings: Sequence[Carrying], into: Array, out_of: Array) -> list[Array]:
+    """Return drawn kernels of a stack of dense layers, changed so that it computes ``x @ into @ out_of``.
+
+    ``into`` has shape (n_inputs, r), ``out_of`` (r, n_outputs), and there is one ``carryings`` for each kernel but the
+    last. The first 2 r units of each hidden layer carry the r numbers; what the others say does not reach the output
+    yet, but they have drawn weights, and learn from the first step on.
+    """
+    r = into.shape[1]
+    changed: list[Array] = []
+    incoming = into
+    for kernel, carrying in zip(kernels, carryings, strict=False):
+        new = kernel.copy()
+        if len(changed):
+            new[2 * r :, : 2 * r] = 0.0
+        rows = slice(None, len(incoming))
+        new[rows, :r] = incoming * carrying.scale
+        new[rows, r : 2 * r] = -incoming * carrying.scale
+        changed.append(new)
+        read_out = np.diag(carrying.read_out)
+        incoming = np.vstack([read_out, -read_out])
+    last = np.zeros_like(kernels[-1])
+    last[: len(incoming)] = incoming @ out_of
+    return [*changed, last]
