@@ -17,9 +17,11 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from . import _engine
 from ._autoencoder_architecture import (
     CODE,
+    DISTRIBUTION,
     AutoencoderArchitecture,
     build_autoencoder,
 )
+from ._autoencoder_steps import LEAST_VARIANCE, divergence, evidence_step, squared_error_step
 from ._code_layers import TiedDense
 from ._column_scaling import ColumnScaling
 from ._conv_architecture import image_shape_of
@@ -36,6 +38,8 @@ from ._validation import validate_padded_rows
 from ._weights import finite_sum, normalize_weights
 
 _LOSSES = {"mean_squared_error": "linear", "binary_crossentropy": "sigmoid"}
+# Codes that are drawn for each row to judge a reconstruction by.
+_N_DRAWS = 8
 _SHARED = {name: SHARED_CONSTRAINTS[name] for name in SHARED_CONSTRAINTS if name != "batch_normalization"}
 
 
@@ -51,7 +55,7 @@ class Autoencoder(FamilyTransformer):
     ----------
     n_components : int, default=2
         Numbers in a code.
-    hidden_layer_sizes : int or sequence of int, default=(256,)
+    hidden_layer_sizes : int or sequence of int, default=(256, 64)
         Units of each hidden layer of the encoder; the decoder has the same in reverse. A layer has at least
         ``2 * n_components`` units, of which so many carry the projection in the beginning. ``()`` is PCA, by a
         decomposition instead of training where nothing else is asked for.
@@ -162,9 +166,11 @@ class Autoencoder(FamilyTransformer):
 
     References
     ----------
-    G. Hinton, R. Salakhutdinov (2006), Reducing the dimensionality of data with neural networks, Science 313.
+    G. Hinton, R. Salakhutdinov (2006), Reducing the dimensionality of data with neural networks, Science 313,
+    https://doi.org/10.1126/science.1127647.
 
-    P. Vincent et al. (2008), Extracting and composing robust features with denoising autoencoders, ICML.
+    P. Vincent et al. (2008), Extracting and composing robust features with denoising autoencoders, ICML,
+    https://doi.org/10.1145/1390156.1390294.
 
     D. Kingma, M. Welling (2014), Auto-encoding variational Bayes, ICLR, https://arxiv.org/abs/1312.6114.
 
@@ -206,7 +212,7 @@ class Autoencoder(FamilyTransformer):
         self,
         n_components: int = 2,
         *,
-        hidden_layer_sizes: Any = (256,),
+        hidden_layer_sizes: Any = (256, 64),
         activation: Any = "relu",
         standardize: bool = False,
         noise: float = 0.0,
@@ -335,7 +341,7 @@ class Autoencoder(FamilyTransformer):
         return self._scaling.scaled(X)
 
     def _data(self, rows: TrainingRows) -> _engine.Data:
-        return _engine.Data(rows.X, rows.X, normalize_weights(rows.weights))
+        return _engine.Data((_without_missing(rows.X),), rows.X, normalize_weights(rows.weights))
 
     def _merges_rows(self, network: _engine.Network) -> bool:
         return False
@@ -343,7 +349,14 @@ class Autoencoder(FamilyTransformer):
     # --- the network --------------------------------------------------------------------------------------------
 
     def _head(self) -> Head:
-        return Head(self._resolved_loss(self.loss), int(self.n_features_in_), _LOSSES[self.loss])
+        loss = self._resolved_loss(self.loss) if self._step() is None else None
+        return Head(loss, int(self.n_features_in_), _LOSSES[self.loss])
+
+    def _step(self) -> _engine.Step | None:
+        """Return the objective where Keras has no loss for it."""
+        if self.variational:
+            return evidence_step()
+        return squared_error_step() if self.missing == "mask" else None
 
     def _architecture(self, head: Head) -> AutoencoderArchitecture:
         owner = type(self).__name__
@@ -380,6 +393,7 @@ class Autoencoder(FamilyTransformer):
 
     def _settings(self, train: Any, held_out: Any, schedule: Schedule) -> _engine.Settings:
         settings = super()._settings(train, held_out, schedule)
+        settings = replace(settings, step=self._step())
         is_ready = self._is_projection and not schedule.is_partial
         return replace(settings, epochs=0, learning_rate_factors=None) if is_ready else settings
 
@@ -409,9 +423,40 @@ class Autoencoder(FamilyTransformer):
         return float(np.average(errors, weights=rows.weights))
 
     def _after_training(self, train: TrainingRows) -> None:
+        if self.variational:
+            self._variance = self._variance_of_reconstructions(train)
         answers = self._answers(self._network, _without_missing(train.X))
         errors = np.nanmean((self.scale_ * (train.X - answers)) ** 2, axis=1)
         self.reconstruction_error_ = float(np.average(errors, weights=train.weights))
+
+    # --- codes that are drawn -----------------------------------------------------------------------------------
+
+    def _drawn_squares(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Return the squared error of each scaled row, the mean over codes drawn for it, and their distributions."""
+        distributions = self._answers(self._network, _without_missing(rows), output=DISTRIBUTION)
+        means, deviations = np.split(distributions, 2, axis=1)
+        deviations = np.exp(0.5 * deviations)
+        generator = np.random.default_rng(self._seeds.order)
+        squares = np.zeros(len(rows))
+        for _ in range(_N_DRAWS):
+            codes = means + deviations * generator.standard_normal(means.shape, np.float32)
+            squares += np.nansum((rows - self._answers(self._decoding(), codes)) ** 2, axis=1) / _N_DRAWS
+        return squares, distributions
+
+    def _variance_of_reconstructions(self, train: TrainingRows) -> float:
+        """Return the decoder's variance, in scaled columns, under which the bound of the rows is largest."""
+        squares, _ = self._drawn_squares(train.X)
+        n_known = (~np.isnan(train.X)).sum(axis=1)
+        weights = np.ones(len(squares)) if train.weights is None else train.weights
+        return max(float(weights @ squares) / max(float(weights @ n_known), 1.0), LEAST_VARIANCE)
+
+    def _evidence_bounds(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the evidence lower bound of each scaled row, as a density of rows in the units of X, in nats."""
+        squares, distributions = self._drawn_squares(rows)
+        known = ~np.isnan(rows)
+        logarithms = known @ np.log(2 * np.pi * self._variance * self.scale_**2)
+        surprise = 0.5 * (logarithms + squares / self._variance)
+        return -surprise - np.asarray(divergence(distributions))
 
     # --- models on raw columns ----------------------------------------------------------------------------------
 
@@ -547,7 +592,7 @@ class Autoencoder(FamilyTransformer):
         """
         rows = self._checked_rows(X)
         if self.variational:
-            return self._evidence_bound(rows, sample_weight)
+            return float(np.average(self._evidence_bounds(rows), weights=finite_sum(sample_weight)))
         given = self._scaling.unscaled(rows) / (self.scale_ if self.standardize else 1.0)
         found = given - self._differences(rows)
         known = ~np.isnan(given)
@@ -557,6 +602,32 @@ class Autoencoder(FamilyTransformer):
                 given, found, sample_weight=finite_sum(sample_weight), multioutput="variance_weighted"
             )
         )
+
+    def _is_variational(self) -> bool:
+        if not self.variational:
+            raise AttributeError(f"A {type(self).__name__} draws rows only with variational=True.")
+        return True
+
+    @available_if(_is_variational)
+    @of_one_state
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> NDArray[np.float64]:
+        """Draw rows like those of fit; only with ``variational``.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many.
+        random_state : int, numpy.random.RandomState or None, default=None
+            Draws the codes.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features)
+            What the decoder makes of codes from the standard normal distribution.
+        """
+        check_is_fitted(self)
+        codes = check_random_state(random_state).standard_normal((n_samples, self.n_components_))
+        return self.inverse_transform(codes)
 
 
 def _flat(X: Any) -> Any:
