@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.metrics import explained_variance_score
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from . import _engine
@@ -21,10 +23,12 @@ from ._autoencoder_architecture import (
     AutoencoderArchitecture,
     build_autoencoder,
 )
-from ._autoencoder_steps import LEAST_VARIANCE, divergence, evidence_step, squared_error_step
+from ._autoencoder_models import compose
+from ._autoencoder_steps import evidence_step, squared_error_step
 from ._code_layers import TiedDense
 from ._column_scaling import ColumnScaling
 from ._conv_architecture import image_shape_of
+from ._drawn_codes import DrawnRows
 from ._families import SHARED_CONSTRAINTS, Head, check_sizes
 from ._keras_arguments import Schedule
 from ._one_state import of_one_state
@@ -38,8 +42,6 @@ from ._validation import validate_padded_rows
 from ._weights import finite_sum, normalize_weights
 
 _LOSSES = {"mean_squared_error": "linear", "binary_crossentropy": "sigmoid"}
-# Codes that are drawn for each row to judge a reconstruction by.
-_N_DRAWS = 8
 _SHARED = {name: SHARED_CONSTRAINTS[name] for name in SHARED_CONSTRAINTS if name != "batch_normalization"}
 
 
@@ -205,8 +207,9 @@ class Autoencoder(FamilyTransformer):
     }
     _first_fit_parameters: ClassVar[tuple[str, ...]] = ("standardize", "missing")
     _build = staticmethod(build_autoencoder)
-    # A network from codes to scaled columns beside the network that it belongs to, made when it is first needed.
-    _decoder: tuple[Any, _engine.Network] | None = None
+    # A network from codes to scaled columns, made when it is first needed.
+    _decoder: _engine.Network | None = None
+    _built: AutoencoderArchitecture
 
     def __init__(
         self,
@@ -383,7 +386,8 @@ class Autoencoder(FamilyTransformer):
 
     def _build_network(self, seed: int) -> _engine.Network:
         network = super()._build_network(seed)
-        begin_as_projection(network, self._architecture(self._head()), self._axes, self._centre)
+        self._built = self._architecture(self._head())
+        begin_as_projection(network, self._built, self._axes, self._centre)
         return network
 
     # --- one training run ---------------------------------------------------------------------------------------
@@ -422,48 +426,28 @@ class Autoencoder(FamilyTransformer):
             errors = np.nansum((rows.X - answers) ** 2, axis=1)
         return float(np.average(errors, weights=rows.weights))
 
-    def _after_training(self, train: TrainingRows) -> None:
+    def _after_training(self, rows: TrainingRows) -> None:
+        self._decoder = None
         if self.variational:
-            self._variance = self._variance_of_reconstructions(train)
-        answers = self._answers(self._network, _without_missing(train.X))
-        errors = np.nanmean((self.scale_ * (train.X - answers)) ** 2, axis=1)
-        self.reconstruction_error_ = float(np.average(errors, weights=train.weights))
+            self._variance = self._drawn(rows.X).best_variance(rows.weights)
+        answers = self._answers(self._network, _without_missing(rows.X))
+        errors = np.nanmean((self.scale_ * (rows.X - answers)) ** 2, axis=1)
+        self.reconstruction_error_ = float(np.average(errors, weights=rows.weights))
 
-    # --- codes that are drawn -----------------------------------------------------------------------------------
+    def _decode(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._answers(self._decoding(), codes)
 
-    def _drawn_squares(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Return the squared error of each scaled row, the mean over codes drawn for it, and their distributions."""
+    def _drawn(self, rows: NDArray[np.float32]) -> DrawnRows:
+        """Return what codes that are drawn for scaled rows say of these."""
         distributions = self._answers(self._network, _without_missing(rows), output=DISTRIBUTION)
-        means, deviations = np.split(distributions, 2, axis=1)
-        deviations = np.exp(0.5 * deviations)
-        generator = np.random.default_rng(self._seeds.order)
-        squares = np.zeros(len(rows))
-        for _ in range(_N_DRAWS):
-            codes = means + deviations * generator.standard_normal(means.shape, np.float32)
-            squares += np.nansum((rows - self._answers(self._decoding(), codes)) ** 2, axis=1) / _N_DRAWS
-        return squares, distributions
-
-    def _variance_of_reconstructions(self, train: TrainingRows) -> float:
-        """Return the decoder's variance, in scaled columns, under which the bound of the rows is largest."""
-        squares, _ = self._drawn_squares(train.X)
-        n_known = (~np.isnan(train.X)).sum(axis=1)
-        weights = np.ones(len(squares)) if train.weights is None else train.weights
-        return max(float(weights @ squares) / max(float(weights @ n_known), 1.0), LEAST_VARIANCE)
-
-    def _evidence_bounds(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the evidence lower bound of each scaled row, as a density of rows in the units of X, in nats."""
-        squares, distributions = self._drawn_squares(rows)
-        known = ~np.isnan(rows)
-        logarithms = known @ np.log(2 * np.pi * self._variance * self.scale_**2)
-        surprise = 0.5 * (logarithms + squares / self._variance)
-        return -surprise - np.asarray(divergence(distributions))
+        return DrawnRows.of(rows, distributions, self._decode, self._seeds.order)
 
     # --- models on raw columns ----------------------------------------------------------------------------------
 
     @property
     def model_(self) -> keras.Model:
         """From raw columns to their reconstruction, with the weights of now."""
-        return self._model_of(*self._parts())
+        return self._composed("encoder", "decoder")
 
     @model_.setter
     def model_(self, model: Any) -> None:
@@ -472,38 +456,35 @@ class Autoencoder(FamilyTransformer):
     @property
     def encoder_(self) -> keras.Model:
         """From raw columns to codes, with the weights of now."""
-        return self._model_of(self._parts()[0])
+        return self._composed("encoder")
 
     @property
     def decoder_(self) -> keras.Model:
         """From codes to raw columns, with the weights of now."""
-        return keras.Sequential(
-            [keras.Input((self.n_components_,)), *self._parts()[1], *self._scaling.layers_behind()], name="decoder"
-        )
+        return self._composed("decoder")
 
-    def _model_of(self, encoder: list[keras.layers.Layer], decoder: Any = None) -> keras.Model:
-        front = self._scaling.layers_in_front(replaces_missing=self.missing == "mask")
-        behind = [] if decoder is None else [*decoder, *self._scaling.layers_behind()]
-        name = "encoder" if decoder is None else "autoencoder"
-        return keras.Sequential([keras.Input((self.n_features_in_,)), *front, *encoder, *behind], name=name)
-
-    def _parts(self) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
-        """Return new layers from scaled columns to the code and from there to scaled columns, with their weights."""
+    def _composed(self, *halves: str, on_raw_columns: bool = True) -> keras.Model:
+        """Build a model of one half or both, with the scaling in front and behind, and the weights of now."""
         network = self._fitted_network()
         assert network is not None
-        layers = network.snapshot().model.layers
-        names = [layer.name for layer in layers]
-        end = names.index(CODE) + 1
-        return layers[:end], [_untied(layer) for layer in layers[end:]]
+        scaling = self._scaling if on_raw_columns else None
+        model, layers = compose(self._built, halves, scaling, replaces_missing=self.missing == "mask")
+        trained = network.snapshot().model.layers
+        end = [layer.name for layer in trained].index(CODE) + 1
+        old = [*(trained[:end] if "encoder" in halves else []), *(trained[end:] if "decoder" in halves else [])]
+        with_weights = [[layer for layer in some if layer.weights] for some in (layers, old)]
+        for new, taken_from in zip(*with_weights, strict=True):
+            new.set_weights(_weights_of(taken_from))
+        return model
 
     def _decoding(self) -> _engine.Network:
         """Return a network from codes to scaled columns."""
-        if self._decoder is None or self._decoder[0] is not self._fitted_network():
-            model = keras.Sequential([keras.Input((self.n_components_,)), *self._parts()[1]])
+        if self._decoder is None:
+            model = self._composed("decoder", on_raw_columns=False)
             # The engine shares programs of compiled models.
             model.compile(optimizer="sgd", loss="mean_squared_error")
-            self._decoder = self._fitted_network(), _engine.Network.from_model(model)
-        return self._decoder[1]
+            self._decoder = _engine.Network.from_model(model)
+        return self._decoder
 
     # --- public methods -----------------------------------------------------------------------------------------
 
@@ -592,7 +573,8 @@ class Autoencoder(FamilyTransformer):
         """
         rows = self._checked_rows(X)
         if self.variational:
-            return float(np.average(self._evidence_bounds(rows), weights=finite_sum(sample_weight)))
+            bounds = self._drawn(rows).evidence_bounds(self._variance * self.scale_**2, self._variance)
+            return float(np.average(bounds, weights=finite_sum(sample_weight)))
         given = self._scaling.unscaled(rows) / (self.scale_ if self.standardize else 1.0)
         found = given - self._differences(rows)
         known = ~np.isnan(given)
@@ -641,12 +623,9 @@ def _without_missing(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.nan_to_num(rows) if np.isnan(rows).any() else rows
 
 
-def _untied(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Return a dense layer in the place of one that borrows its kernel."""
-    if not isinstance(layer, TiedDense):
-        return layer
-    kernel = np.asarray(layer.source_kernel()).T
-    dense = keras.layers.Dense(kernel.shape[1], layer.activation, name=layer.name)
-    dense.build((None, kernel.shape[0]))
-    dense.set_weights([kernel, np.asarray(layer.bias)])
-    return dense
+def _weights_of(layer: keras.layers.Layer) -> list[NDArray[Any]]:
+    """Return a layer's weights; those of a layer that borrows its kernel with it."""
+    if isinstance(layer, TiedDense):
+        return [np.asarray(layer.source_kernel()).T, np.asarray(layer.bias)]
+    weights: list[NDArray[Any]] = layer.get_weights()
+    return weights

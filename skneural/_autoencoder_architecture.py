@@ -49,14 +49,21 @@ def build_autoencoder(architecture: AutoencoderArchitecture) -> keras.Sequential
 
     Dense layers stand one behind the other; of images encoder and decoder are models of their own.
     """
+    encoder, decoder = layers_of(architecture)
+    return keras.Sequential([keras.Input((architecture.n_features,)), *encoder, *decoder])
+
+
+def layers_of(architecture: AutoencoderArchitecture) -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
+    """Make the layers from scaled columns to the code, the last one named ``CODE``, and those from there back."""
     layers = _Layers(architecture)
-    front = [keras.Input((architecture.n_features,))]
-    if architecture.noise > 0:
-        front.append(AddedNoise(architecture.noise))
+    front = [AddedNoise(architecture.noise)] if architecture.noise > 0 else []
     if architecture.image_shape is None:
-        return keras.Sequential([*front, *layers.dense_encoder(), *layers.dense_decoder()])
-    encoder, decoder = layers.image_encoder(), layers.image_decoder()
-    return keras.Sequential([*front, encoder, *layers.draw(CODE), decoder])
+        return [*front, *layers.dense_encoder()], layers.dense_decoder()
+    # What a model within another says can be asked for only behind it.
+    behind_encoder = keras.layers.Activation("linear", name=DISTRIBUTION if architecture.variational else CODE)
+    behind_decoder = keras.layers.Activation(architecture.output_activation, name=RECONSTRUCTION)
+    encoder = [*front, layers.image_encoder(), behind_encoder, *layers.draw(CODE)]
+    return encoder, [layers.image_decoder(), behind_decoder]
 
 
 class _Layers:
@@ -132,8 +139,7 @@ class _Layers:
         # Zero at first: the linear path alone speaks.
         curved = keras.layers.Dense(architecture.n_distribution, kernel_initializer="zeros", name="curved_code")(values)
         linear = self._dense(architecture.n_distribution, name="linear_code")(columns)
-        name = DISTRIBUTION if architecture.variational else CODE
-        return keras.Model(columns, keras.layers.Add(name="sum")([curved, linear]), name=name)
+        return keras.Model(columns, keras.layers.Add()([curved, linear]), name="encoder")
 
     def image_decoder(self) -> keras.Model:
         """Make the model from the code to flat images: transposed convolutions, and beside them a linear path."""
@@ -157,9 +163,7 @@ class _Layers:
         values = keras.layers.Cropping2D(((0, grown[0] - height), (0, grown[1] - width)))(values)
         curved = keras.layers.Reshape((architecture.n_features,))(values)
         linear = self._dense(architecture.n_features, name="linear_reconstruction")(code)
-        both = keras.layers.Add(name="sum")([curved, linear])
-        outputs = keras.layers.Activation(architecture.output_activation)(both)
-        return keras.Model(code, outputs, name=RECONSTRUCTION)
+        return keras.Model(code, keras.layers.Add()([curved, linear]), name="decoder")
 
 
 def _required(shape: tuple[int, int, int] | None) -> tuple[int, int, int]:

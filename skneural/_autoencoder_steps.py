@@ -15,7 +15,7 @@ LEAST_VARIANCE = 1e-6
 
 
 def squared_error_step() -> _engine.Step:
-    """The squared difference from the targets where these are known, summed over the columns and divided by their number."""
+    """Squared differences from the targets that are known, summed over the columns and divided by their number."""
 
     def losses(call: Any, batch: Any) -> tf.Tensor:
         known, differences = _differences(batch.targets, call(batch.inputs[0]))

@@ -110,12 +110,12 @@ class NeuralEstimator(Predicting):
                 getattr(self, "history_", {}) if settings.initial_epoch else {"loss": []}
             )
             self.n_iter_ = len(self.history_["loss"])
-            self._after_training(train)
+            self._after_training(encoded)
             return
         with without_marks(settings.callbacks), self._scikit_callbacks(settings, X, y, sample_weight) as settings:
             result = self._run(train, held_out, settings, schedule)
         self._record(result, settings)
-        self._after_training(train)
+        self._after_training(encoded)
 
     def _run(
         self, train: TrainingRows, held_out: TrainingRows | None, settings: _engine.Settings, schedule: Schedule
@@ -124,7 +124,7 @@ class NeuralEstimator(Predicting):
         judged = None if held_out is None else self._data(held_out)
         return _engine.fit(self._network, self._data(train), judged, settings)
 
-    def _after_training(self, train: TrainingRows) -> None:
+    def _after_training(self, rows: TrainingRows) -> None:
         """Learn from the trained network what the estimator tells of it."""
 
     def _check_parameters(self) -> None:
