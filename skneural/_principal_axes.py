@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 from sklearn.utils.extmath import randomized_svd, svd_flip
+from threadpoolctl import threadpool_limits
 
 Array = NDArray[Any]
 # A covariance of so many columns still fits well in memory.
@@ -29,6 +30,8 @@ class PrincipalAxes:
     residual: float
 
 
+# Sums that are divided among several cores differ in the last bit with their number.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def principal_axes(X: Array, weights: Array | None, n_axes: int, seed: int) -> PrincipalAxes:
     """Find the axes along which centred rows X vary most, those of no variance left out."""
     n_rows, n_features = X.shape
