@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._conv import ConvNetClassifier, ConvNetRegressor
     from ._dense import DenseNetClassifier, DenseNetRegressor
     from ._displays._network import NetworkDisplay
+    from ._displays._reconstruction import ReconstructionDisplay
     from ._displays._training_curves import TrainingCurveDisplay
     from ._parallel.backend import parallel_fits
     from ._recurrent import RecurrentNetClassifier, RecurrentNetRegressor
@@ -33,6 +34,7 @@ __all__ = [
     "KerasClassifier",
     "KerasRegressor",
     "NetworkDisplay",
+    "ReconstructionDisplay",
     "RecurrentNetClassifier",
     "RecurrentNetRegressor",
     "TrainingCurveDisplay",
@@ -51,6 +53,7 @@ _MODULE_OF = {
     "KerasClassifier": "._wrapper",
     "KerasRegressor": "._wrapper",
     "NetworkDisplay": "._displays._network",
+    "ReconstructionDisplay": "._displays._reconstruction",
     "RecurrentNetClassifier": "._recurrent",
     "RecurrentNetRegressor": "._recurrent",
     "TrainingCurveDisplay": "._displays._training_curves",

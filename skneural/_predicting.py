@@ -46,9 +46,13 @@ class Predicting(FittedModel):
             if arguments or called or _engine.predicts_itself(self._network, X):
                 outputs = self._predict_with_arguments(X, arguments, called)
             else:
-                outputs = _engine.predict(self._network, X)
+                outputs = self._network_outputs(X)
         check_answers(X, outputs)
         return outputs
+
+    def _network_outputs(self, X: Any) -> NDArray[np.float32]:
+        """Return what the network answers to rows as it takes them."""
+        return _engine.predict(self._network, X)
 
     def _predict_with_arguments(
         self, X: Any, arguments: dict[str, Any], called: tuple[keras.callbacks.Callback, ...]

@@ -6,6 +6,6 @@ It imports the engine, never the other way round: a training run only knows the 
 from __future__ import annotations
 
 from .backend import ParallelFitsBackend, parallel_fits
-from .scheduler import current_conduct
+from .scheduler import current_conduct, current_task
 
-__all__ = ["ParallelFitsBackend", "current_conduct", "parallel_fits"]
+__all__ = ["ParallelFitsBackend", "current_conduct", "current_task", "parallel_fits"]
