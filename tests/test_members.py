@@ -19,12 +19,8 @@ X = (X - X.mean(axis=0)) / X.std(axis=0)
 
 
 class Classifiers(OfMembers, DenseNetClassifier):
-    def __init__(
-        self, hidden_layer_sizes=(8,), *, n_members=5, epochs=4, random_state=0, warm_start=False, dropout=0.1
-    ):
-        super().__init__(
-            hidden_layer_sizes, epochs=epochs, random_state=random_state, warm_start=warm_start, dropout=dropout
-        )
+    def __init__(self, hidden_layer_sizes=(8,), *, n_members=5, epochs=4, random_state=0, dropout=0.1, **others):
+        super().__init__(hidden_layer_sizes, epochs=epochs, random_state=random_state, dropout=dropout, **others)
         self.n_members = n_members
 
 
