@@ -153,7 +153,7 @@ def first_fits(peer: str) -> dict[str, float]:
 
     X, y = digits()
     network = NETWORKS[peer](**DIGITS)
-    convolutional = ConvNetClassifier((8, 8), epochs=1)
+    convolutional = ConvNetClassifier(image_shape=(8, 8), epochs=1)
     return {"dense": seconds(lambda: network.fit(X, y)), "ConvNet": seconds(lambda: convolutional.fit(X, y))}
 
 

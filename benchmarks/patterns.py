@@ -47,7 +47,7 @@ def large() -> tuple[np.ndarray, np.ndarray]:
 def ours(filters: tuple[int, ...], hidden: int, batch_size: int, epochs: int) -> Any:
     from skneural import ConvNetClassifier
 
-    plain = {"augmentation": False, "dropout": 0.0, "batch_normalization": False, "learning_rate_schedule": "constant"}
+    plain = {"augment": False, "dropout": 0.0, "batch_normalization": False, "learning_rate_schedule": "constant"}
     sizes = {"filters": filters, "convolutions_per_block": 1, "hidden_layer_sizes": hidden}
     return ConvNetClassifier(batch_size=batch_size, epochs=epochs, random_state=0, **sizes, **plain)
 

@@ -32,7 +32,7 @@ def main() -> None:
     print(f"{len(pixels)} images of {image_shape[0]} x {image_shape[1]} pixels, {labels.nunique()} labels")
     X_train, X_test, y_train, y_test = train_test_split(pixels, labels, test_size=0.25, stratify=labels, random_state=0)
 
-    network = ConvNetClassifier(image_shape, epochs=options.epochs, random_state=0)
+    network = ConvNetClassifier(image_shape=image_shape, epochs=options.epochs, random_state=0)
     print(f"Training on {len(X_train)} images ...")
     network.fit(X_train, y_train)
     network.summary()

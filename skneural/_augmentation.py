@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+# What ``augment=True`` means: by the name in a dict of a user's, the layer's argument, its value, and the largest one.
+_AUGMENTATIONS: Mapping[str, tuple[str, Any, float]] = {
+    "rotation": ("rotation_range", 10.0, 180.0),
+    "shift": ("shift_range", 0.1, 1.0),
+    "zoom": ("zoom_range", 0.1, 1.0),
+    "horizontal_flip": ("horizontal_flip", False, 1.0),
+}
+
+
+def augmentation_of(owner: str, augment: bool | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of ``RandomAffine`` that an estimator's ``augment`` means, or raise where it means none."""
+    given = augment if isinstance(augment, Mapping) else {}
+    for name, value in given.items():
+        _, default, largest = _AUGMENTATIONS.get(name, ("", 0.0, 0.0))
+        is_bool = isinstance(value, bool | np.bool_)
+        is_number = isinstance(value, Real) and not is_bool and 0 <= float(value) <= largest
+        fits = is_bool if isinstance(default, bool) else is_number
+        if name not in _AUGMENTATIONS or not fits:
+            raise ValueError(
+                f"The 'augment' parameter of {owner} must be True, False or a dict with any of the keys 'rotation' (in "
+                f"degrees, at most 180), 'shift', 'zoom' (fractions, at most 1) and 'horizontal_flip' (a bool). "
+                f"Got {name!r}: {value!r}."
+            )
+    if not (augment or isinstance(augment, Mapping)):
+        return {}
+    return {argument: given.get(name, default) for name, (argument, default, _) in _AUGMENTATIONS.items()}
 
 
 @keras.saving.register_keras_serializable(package="skneural")

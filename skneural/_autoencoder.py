@@ -32,6 +32,7 @@ from ._drawn_codes import DrawnRows
 from ._families import SHARED_CONSTRAINTS, Head, check_sizes
 from ._keras_arguments import Schedule
 from ._one_state import of_one_state
+from ._paragraphs import with_shared_paragraphs
 from ._principal_axes import principal_axes
 from ._projection_start import begin_as_projection
 from ._scikit_compat import Interval, StrOptions
@@ -45,6 +46,7 @@ _LOSSES = {"mean_squared_error": "linear", "binary_crossentropy": "sigmoid"}
 _SHARED = {name: SHARED_CONSTRAINTS[name] for name in SHARED_CONSTRAINTS if name != "batch_normalization"}
 
 
+@with_shared_paragraphs
 class Autoencoder(FamilyTransformer):
     r"""A network that finds a code of few numbers for each row, from which another one brings the row back.
 
@@ -70,10 +72,6 @@ class Autoencoder(FamilyTransformer):
     noise : float, default=0.0
         Standard deviation, in units of the scaled columns, of the noise that is added to the rows in training but
         not to what they are compared with: a denoising autoencoder.
-    dropout : float, default=0.0
-        Fraction in [0, 1) of each hidden layer's outputs that is dropped in a training step.
-    l2 : float, default=0.0
-        Weight of the sum of squared kernel weights in the objective.
     tied_weights : bool, default=False
         Whether the kernels of the decoder are those of the encoder, transposed; not for images.
     variational : bool, default=False
@@ -89,40 +87,16 @@ class Autoencoder(FamilyTransformer):
         code and back, with a linear path beside them.
     filters : sequence of int, default=(32, 64)
         Filters of each convolution of ``image_shape``, of which each halves height and width.
-    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
-        What the kernels are drawn from; biases start at zero.
-    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
-        ``optimizer__beta_1`` and the like go to its constructor.
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
-        Step size of the optimizer.
-    learning_rate_schedule : {"constant", "cosine"}, default="constant"
-        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
-        ``partial_fit`` ignores it.
-    epochs : int, default=100
-        Passes over the rows; the most passes with ``early_stopping``.
-    batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
-    shuffle : bool, default=True
-        Whether each epoch takes the rows in a new order.
-    early_stopping : bool, default=True
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
-        keep the weights of the best epoch.
     validation_fraction : float, default=0.1
         Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``. Of
         fewer than 10 rows none is split off.
-    n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement before ``early_stopping`` stops.
     tol : float, default=1e-4
         The least improvement of the validation loss that counts, in units of the loss of scaled columns.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the network and the scaling of the last fit.
-    callbacks : list, dict, keras.callbacks.Callback or class, default=None
-        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
     random_state : int, numpy.random.RandomState or None, default=None
         Draws initial weights, validation rows, the order of rows, noise and dropout masks. An int gives the same result
         each time.
-    verbose : int, default=0
-        1 shows Keras's progress bar, 2 one line per epoch.
     **routed : dict
         Parameters for a part of the training, by prefix: ``optimizer__``, ``callbacks__``, ``compile__``, ``fit__``.
 
@@ -140,16 +114,8 @@ class Autoencoder(FamilyTransformer):
         What each column is divided by.
     reconstruction_error_ : float
         Mean squared difference between the rows of fit and their reconstructions, in the units of X.
-    n_features_in_ : int
-        The number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had names of type str.
     history_ : dict of str to list of float
         The loss of each epoch, that of validation as ``val_loss``.
-    loss_curve_ : list of float
-        The training loss of each epoch.
-    n_iter_ : int
-        The number of epochs trained.
     best_epoch_ : int
         The epoch, counted from 1, whose weights were kept, 0 for the projection on principal axes; only with
         ``early_stopping``.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 
 from . import _engine
+from ._augmentation import augmentation_of
 from ._conv_architecture import STANDARDIZATION, ConvArchitecture, build_conv, image_shape_of, pooled
 from ._families import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes, is_one_size
+from ._paragraphs import Paragraphs, with_shared_paragraphs
 from ._scikit_compat import Interval, StrOptions
 from ._supervised_families import FamilyClassifier, FamilyRegressor
 from ._types import ClassWeight, RandomState
@@ -26,17 +29,82 @@ _CONV_CONSTRAINTS = {
     "pooling": [StrOptions({"max", "average"}), None],
     "pool_size": [Interval(Integral, 1, None, closed="left")],
     "hidden_layer_sizes": _SIZES,
-    "augmentation": ["boolean"],
-    "rotation_range": [Interval(Real, 0, 180, closed="both")],
-    "shift_range": [Interval(Real, 0, 1, closed="left")],
-    "zoom_range": [Interval(Real, 0, 1, closed="left")],
-    "horizontal_flip": ["boolean"],
+    "augment": ["boolean", dict],
     "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
 }
 
 
 class _ConvNet(FamilyEstimator):
     """Blocks of convolutions and pooling, then dense layers."""
+
+    _parameter_paragraphs: ClassVar[Paragraphs] = {
+        "image_shape": (
+            "tuple of int",
+            "(height, width) or (height, width, channels) of the images in flat rows. None takes the "
+            "shape of X of shape (n, height, width) or (n, height, width, channels); flat rows are then "
+            "squares of one channel where the number of columns is a square, else images of one row, and "
+            "kernels and pooling are cut to what fits in them.",
+        ),
+        "filters": (
+            'int, sequence of int or "auto"',
+            'Filters of the convolutions in each block. "auto" is (32, 64) for images less than 16 pixels'
+            " high or wide, else (16, 32, 64).",
+        ),
+        "kernel_size": (
+            "int or sequence of int",
+            "Height and width of the convolutions in pixels, one for all blocks or one per block. The "
+            "border is padded with zeros.",
+        ),
+        "convolutions_per_block": (
+            "int",
+            "Convolutions in each block, before its pooling.",
+        ),
+        "pooling": (
+            '{"max", "average"} or None',
+            "What ends each block: the largest or the mean value of each square of ``pool_size`` pixels, or nothing.",
+        ),
+        "pool_size": (
+            "int",
+            "Height and width of that square in pixels. A rest at the border is left out.",
+        ),
+        "hidden_layer_sizes": (
+            "int or sequence of int",
+            "Units of each dense layer between the blocks and the output; ``()`` for none.",
+        ),
+        "activation": (
+            "str, callable or sequence of them",
+            "Activation of the blocks and hidden layers, one for all, or one per block and then one per "
+            'hidden layer: "relu", "sigmoid", "tanh", or any other of Keras\'s.',
+        ),
+        "dropout": (
+            "float",
+            "Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped"
+            " in a training step.",
+        ),
+        "batch_normalization": (
+            "bool",
+            "Whether each convolution and hidden layer is normalised over the batch before its activation.",
+        ),
+        "epochs": (
+            'int or "auto"',
+            'Passes over the rows; the most passes with ``early_stopping``. "auto" is 3000 / '
+            "sqrt(n_samples), within 10 and 100: 95 for 1000 rows, 12 for 60,000.",
+        ),
+        "random_state": (
+            "int, numpy.random.RandomState or None",
+            "Draws initial weights, validation rows, the order of rows, augmentation and dropout masks. "
+            "An int gives the same result each time.",
+        ),
+        "augment": (
+            "bool or dict",
+            "Whether each image is turned, shifted and zoomed at random in each training step. True means"
+            ' the dict {"rotation": 10.0, "shift": 0.1, "zoom": 0.1, "horizontal_flip": False}, of which '
+            "a dict changes some: the largest angle to either side in degrees, the largest shift in each "
+            "direction as a fraction of height or width, the largest change of size as a fraction (0.1 "
+            "means factors from 0.9 to 1.1), and whether left and right are exchanged in half of the "
+            "images. What comes in from outside of the image repeats its edge.",
+        ),
+    }
 
     _allows_nd = True
     _count_words: ClassVar = {**FamilyEstimator._count_words, "epochs": ("auto",)}
@@ -47,6 +115,7 @@ class _ConvNet(FamilyEstimator):
         if not self._chooses_filters:
             self._kernels(len(self._given_filters()))
         check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
+        self._augmentation()
         self._given_image_shape()
 
     @property
@@ -144,9 +213,9 @@ class _ConvNet(FamilyEstimator):
         return tuple(kernel_sizes), tuple(pool_sizes)
 
     def _augmentation(self) -> tuple[tuple[str, Any], ...]:
-        names = ("rotation_range", "shift_range", "zoom_range", "horizontal_flip")
-        ranges = tuple((name, getattr(self, name)) for name in names)
-        return ranges if self.augmentation and any(value for _, value in ranges) else ()
+        """Return the arguments of the layer that changes images in training; none where it would change nothing."""
+        ranges = augmentation_of(type(self).__name__, self.augment)
+        return tuple(ranges.items()) if any(ranges.values()) else ()
 
     def _prepare(self, rows: Any) -> None:
         super()._prepare(rows)
@@ -170,124 +239,13 @@ def auto_epochs(n_rows: int) -> int:
     return int(np.clip(round(3000 / math.sqrt(max(n_rows, 1))), 10, 100))
 
 
+@with_shared_paragraphs
 class ConvNetClassifier(_ConvNet, FamilyClassifier):
     """A convolutional network that classifies images.
 
     It minimises the mean over the rows of w_i * loss(y_i, f(x_i)) plus l2 times the sum of squared kernel weights,
     where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the
     cross-entropy in nats, and w_i is the product of sample and class weight, scaled to a mean of one.
-
-    Parameters
-    ----------
-    image_shape : tuple of int, default=None
-        (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
-        (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
-        of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
-    filters : int, sequence of int or "auto", default="auto"
-        Filters of the convolutions in each block. "auto" is (32, 64) for images less than 16 pixels high or wide, else
-        (16, 32, 64).
-    kernel_size : int or sequence of int, default=3
-        Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
-        zeros.
-    convolutions_per_block : int, default=2
-        Convolutions in each block, before its pooling.
-    pooling : {"max", "average"} or None, default="max"
-        What ends each block: the largest or the mean value of each square of ``pool_size`` pixels, or nothing.
-    pool_size : int, default=2
-        Height and width of that square in pixels. A rest at the border is left out.
-    hidden_layer_sizes : int or sequence of int, default=(128,)
-        Units of each dense layer between the blocks and the output; ``()`` for none.
-    augmentation : bool, default=True
-        Whether each image is turned, shifted and zoomed at random in each training step. What comes in from outside of
-        the image repeats its edge.
-    rotation_range : float, default=10.0
-        The largest angle to either side, in degrees; ignored without ``augmentation``, as the next three.
-    shift_range : float, default=0.1
-        The largest shift in each direction, as a fraction of the height or width.
-    zoom_range : float, default=0.1
-        The largest change of size, as a fraction: 0.1 means factors from 0.9 to 1.1.
-    horizontal_flip : bool, default=False
-        Whether left and right are exchanged in half of the images.
-    activation : str, callable or sequence of them, default="relu"
-        Activation of the blocks and hidden layers, one for all, or one per block and then one per hidden layer: "relu",
-        "sigmoid", "tanh", or any other of Keras's.
-    dropout : float, default=0.4
-        Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
-    batch_normalization : bool, default=True
-        Whether each convolution and hidden layer is normalised over the batch before its activation.
-    l2 : float, default=0.0
-        Weight of the sum of squared kernel weights in the objective.
-    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
-        What the kernels are drawn from; biases start at zero.
-    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
-        ``optimizer__beta_1`` and the like go to its constructor.
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=2e-3
-        Step size of the optimizer.
-    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
-        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
-        ``partial_fit`` ignores it.
-    loss : str, class, keras.losses.Loss or callable, default="auto"
-        "auto" is the cross-entropy that fits y. ``loss__label_smoothing`` and the like go to its constructor.
-    metrics : str, list or None, default="accuracy"
-        What ``history_`` holds beside the loss, with the rows weighted as in the loss.
-    epochs : int or "auto", default="auto"
-        Passes over the rows; the most passes with ``early_stopping``. "auto" is 3000 / sqrt(n_samples), within 10 and
-        100: 95 for 1000 rows, 12 for 60,000.
-    batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
-    shuffle : bool, default=True
-        Whether each epoch takes the rows in a new order.
-    class_weight : dict, "balanced" or list of dict, default=None
-        Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with the
-        keys 0 and 1 per column. They multiply with ``sample_weight``, and as in Keras they do not weigh rows for
-        validation. A label that the rows lack is ignored where each of their classes has a weight.
-    early_stopping : bool, default=False
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
-        keep the weights of the best epoch.
-    validation_fraction : float, default=0.1
-        Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with
-        ``X_val``.
-    n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement before ``early_stopping`` stops.
-    tol : float, default=1e-4
-        The least improvement of the validation loss that counts, in nats.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the network of the last fit.
-    callbacks : list, dict, keras.callbacks.Callback or class, default=None
-        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
-    random_state : int, numpy.random.RandomState or None, default=None
-        Draws initial weights, validation rows, the order of rows, augmentation and dropout masks. An int gives the
-        same result each time.
-    verbose : int, default=0
-        1 shows Keras's progress bar, 2 one line per epoch.
-    **routed : dict
-        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
-        ``compile__``, ``fit__``, ``predict__``.
-
-    Attributes
-    ----------
-    model_ : keras.Sequential
-        The trained network.
-    classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; for multilabel y the column numbers.
-    n_classes_ : int
-        The number of classes.
-    n_outputs_ : int
-        1, or for multilabel y the number of columns.
-    n_features_in_ : int
-        The number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had names of type str.
-    history_ : dict of str to list of float
-        Loss and metrics of each epoch, those of validation behind ``val_``.
-    loss_curve_ : list of float
-        The training loss of each epoch.
-    n_iter_ : int
-        The number of epochs trained.
-    best_epoch_ : int
-        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
-    engine_ : {"compiled", "keras"}
-        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
 
     See Also
     --------
@@ -299,7 +257,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
     -----
     X need not be scaled: the first layer of the network subtracts the mean of all pixels seen in fit and divides by
     their standard deviation, so that pixels from 0 to 255 and from 0 to 1 give the same. A DataFrame of pixels works as
-    an array does. Turn ``augmentation`` off where the place or the angle of what an image shows tells its class.
+    an array does. Turn ``augment`` off where the place or the angle of what an image shows tells its class.
 
     References
     ----------
@@ -313,7 +271,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
     >>> from sklearn.datasets import load_digits
     >>> from skneural import ConvNetClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> classifier = ConvNetClassifier((8, 8), filters=16, epochs=20, augmentation=False, random_state=0)
+    >>> classifier = ConvNetClassifier(image_shape=(8, 8), filters=16, epochs=20, augment=False, random_state=0)
     >>> bool(classifier.fit(X[:600], y[:600]).score(X[600:], y[600:]) > 0.9)
     True
     """
@@ -322,19 +280,15 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
 
     def __init__(
         self,
-        image_shape: Any = None,
-        *,
         filters: Any = "auto",
+        *,
+        image_shape: Any = None,
         kernel_size: Any = 3,
         convolutions_per_block: int = 2,
         pooling: str | None = "max",
         pool_size: int = 2,
         hidden_layer_sizes: Any = (128,),
-        augmentation: bool = True,
-        rotation_range: float = 10.0,
-        shift_range: float = 0.1,
-        zoom_range: float = 0.1,
-        horizontal_flip: bool = False,
+        augment: bool | Mapping[str, Any] = True,
         activation: Any = "relu",
         dropout: float = 0.4,
         batch_normalization: bool = True,
@@ -366,11 +320,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         self.pooling = pooling
         self.pool_size = pool_size
         self.hidden_layer_sizes = hidden_layer_sizes
-        self.augmentation = augmentation
-        self.rotation_range = rotation_range
-        self.shift_range = shift_range
-        self.zoom_range = zoom_range
-        self.horizontal_flip = horizontal_flip
+        self.augment = augment
         self.activation = activation
         self.dropout = dropout
         self.batch_normalization = batch_normalization
@@ -396,116 +346,13 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         self._store_further(routed)
 
 
+@with_shared_paragraphs
 class ConvNetRegressor(_ConvNet, FamilyRegressor):
     """A convolutional network that predicts numbers from images.
 
     It minimises the mean over the rows of w_i * loss(z_i, f(x_i)) plus l2 times the sum of squared kernel weights,
     where z = (y - mean(y)) / std(y) for each output, and w_i is the sample weight, scaled to a mean of one. Predictions
     are in the units of y.
-
-    Parameters
-    ----------
-    image_shape : tuple of int, default=None
-        (height, width) or (height, width, channels) of the images in flat rows. None takes the shape of X of shape
-        (n, height, width) or (n, height, width, channels); flat rows are then squares of one channel where the number
-        of columns is a square, else images of one row, and kernels and pooling are cut to what fits in them.
-    filters : int, sequence of int or "auto", default="auto"
-        Filters of the convolutions in each block. "auto" is (32, 64) for images less than 16 pixels high or wide, else
-        (16, 32, 64).
-    kernel_size : int or sequence of int, default=3
-        Height and width of the convolutions in pixels, one for all blocks or one per block. The border is padded with
-        zeros.
-    convolutions_per_block : int, default=2
-        Convolutions in each block, before its pooling.
-    pooling : {"max", "average"} or None, default="max"
-        What ends each block: the largest or the mean value of each square of ``pool_size`` pixels, or nothing.
-    pool_size : int, default=2
-        Height and width of that square in pixels. A rest at the border is left out.
-    hidden_layer_sizes : int or sequence of int, default=(128,)
-        Units of each dense layer between the blocks and the output; ``()`` for none.
-    augmentation : bool, default=False
-        Whether each image, but not its y, is turned, shifted and zoomed at random in each training step. What comes in
-        from outside of the image repeats its edge.
-    rotation_range : float, default=10.0
-        The largest angle to either side, in degrees; ignored without ``augmentation``, as the next three.
-    shift_range : float, default=0.1
-        The largest shift in each direction, as a fraction of the height or width.
-    zoom_range : float, default=0.1
-        The largest change of size, as a fraction: 0.1 means factors from 0.9 to 1.1.
-    horizontal_flip : bool, default=False
-        Whether left and right are exchanged in half of the images.
-    activation : str, callable or sequence of them, default="relu"
-        Activation of the blocks and hidden layers, one for all, or one per block and then one per hidden layer: "relu",
-        "sigmoid", "tanh", or any other of Keras's.
-    dropout : float, default=0.25
-        Fraction in [0, 1) of the inputs of each dense layer, the output among them, that is dropped in a training step.
-    batch_normalization : bool, default=False
-        Whether each convolution and hidden layer is normalised over the batch before its activation.
-    l2 : float, default=0.0
-        Weight of the sum of squared kernel weights in the objective.
-    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
-        What the kernels are drawn from; biases start at zero.
-    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
-        ``optimizer__beta_1`` and the like go to its constructor.
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=2e-3
-        Step size of the optimizer.
-    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
-        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
-        ``partial_fit`` ignores it.
-    loss : str, class, keras.losses.Loss or callable, default="auto"
-        "auto" is "mean_squared_error". ``loss__delta`` and the like go to its constructor.
-    metrics : str, list or None, default=None
-        What ``history_`` holds beside the loss, with the rows weighted as in the loss, in units of the standard
-        deviation of y.
-    epochs : int or "auto", default="auto"
-        Passes over the rows; the most passes with ``early_stopping``. "auto" is 3000 / sqrt(n_samples), within 10 and
-        100: 95 for 1000 rows, 12 for 60,000.
-    batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
-    shuffle : bool, default=True
-        Whether each epoch takes the rows in a new order.
-    early_stopping : bool, default=False
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
-        keep the weights of the best epoch.
-    validation_fraction : float, default=0.1
-        Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
-    n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement before ``early_stopping`` stops.
-    tol : float, default=1e-4
-        The least improvement of the validation loss that counts, in units of the loss of scaled targets.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the network of the last fit.
-    callbacks : list, dict, keras.callbacks.Callback or class, default=None
-        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
-    random_state : int, numpy.random.RandomState or None, default=None
-        Draws initial weights, validation rows, the order of rows, augmentation and dropout masks. An int gives the
-        same result each time.
-    verbose : int, default=0
-        1 shows Keras's progress bar, 2 one line per epoch.
-    **routed : dict
-        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
-        ``compile__``, ``fit__``, ``predict__``.
-
-    Attributes
-    ----------
-    model_ : keras.Sequential
-        The trained network.
-    n_outputs_ : int
-        The number of columns of y.
-    n_features_in_ : int
-        The number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had names of type str.
-    history_ : dict of str to list of float
-        Loss and metrics of each epoch, those of validation behind ``val_``, for targets as scaled inside.
-    loss_curve_ : list of float
-        The training loss of each epoch.
-    n_iter_ : int
-        The number of epochs trained.
-    best_epoch_ : int
-        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
-    engine_ : {"compiled", "keras"}
-        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
 
     See Also
     --------
@@ -541,19 +388,15 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
 
     def __init__(
         self,
-        image_shape: Any = None,
-        *,
         filters: Any = "auto",
+        *,
+        image_shape: Any = None,
         kernel_size: Any = 3,
         convolutions_per_block: int = 2,
         pooling: str | None = "max",
         pool_size: int = 2,
         hidden_layer_sizes: Any = (128,),
-        augmentation: bool = False,
-        rotation_range: float = 10.0,
-        shift_range: float = 0.1,
-        zoom_range: float = 0.1,
-        horizontal_flip: bool = False,
+        augment: bool | Mapping[str, Any] = False,
         activation: Any = "relu",
         dropout: float = 0.25,
         batch_normalization: bool = False,
@@ -584,11 +427,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         self.pooling = pooling
         self.pool_size = pool_size
         self.hidden_layer_sizes = hidden_layer_sizes
-        self.augmentation = augmentation
-        self.rotation_range = rotation_range
-        self.shift_range = shift_range
-        self.zoom_range = zoom_range
-        self.horizontal_flip = horizontal_flip
+        self.augment = augment
         self.activation = activation
         self.dropout = dropout
         self.batch_normalization = batch_normalization

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ._architectures import DenseArchitecture, build_dense
 from ._families import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes
+from ._paragraphs import Paragraphs, with_shared_paragraphs
 from ._scikit_compat import Interval
 from ._supervised_families import FamilyClassifier, FamilyRegressor
 from ._types import ClassWeight, RandomState
@@ -19,6 +20,15 @@ _DENSE_CONSTRAINTS = {
 
 class _DenseNet(FamilyEstimator):
     """A stack of dense layers."""
+
+    _attribute_paragraphs: ClassVar[Paragraphs] = {
+        "engine_": (
+            '{"native", "compiled", "keras"}',
+            "What trained: the native engine, for dense layers with common losses, metrics and "
+            "optimizers; the compiled engine; or Keras's own ``fit``, with the reason logged at level "
+            "INFO.",
+        ),
+    }
 
     _build = staticmethod(build_dense)
 
@@ -37,97 +47,13 @@ class _DenseNet(FamilyEstimator):
         )
 
 
+@with_shared_paragraphs
 class DenseNetClassifier(_DenseNet, FamilyClassifier):
     """A network of dense layers that classifies.
 
     It minimises the mean over the rows of w_i * loss(y_i, f(x_i)) plus l2 times the sum of squared kernel weights,
     where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the
     cross-entropy in nats, and w_i is the product of sample and class weight, scaled to a mean of one.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : int or sequence of int, default=(100,)
-        Units of each hidden layer; ``()`` makes a linear model.
-    activation : str, callable or sequence of them, default="relu"
-        Activation of the hidden layers, one for all or one per layer: "relu", "sigmoid", "tanh", "softmax", or any
-        other of Keras's.
-    dropout : float, default=0.0
-        Fraction in [0, 1) of each hidden layer's outputs that is dropped in a training step.
-    batch_normalization : bool, default=False
-        Whether each hidden layer is normalised over the batch before its activation.
-    l2 : float, default=1e-4
-        Weight of the sum of squared kernel weights in the objective.
-    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
-        What the kernels are drawn from; biases start at zero.
-    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
-        ``optimizer__beta_1`` and the like go to its constructor.
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
-        Step size of the optimizer.
-    learning_rate_schedule : {"constant", "cosine"}, default="constant"
-        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
-        ``partial_fit`` ignores it.
-    loss : str, class, keras.losses.Loss or callable, default="auto"
-        "auto" is the cross-entropy that fits y. ``loss__label_smoothing`` and the like go to its constructor.
-    metrics : str, list or None, default="accuracy"
-        What ``history_`` holds beside the loss, with the rows weighted as in the loss.
-    epochs : int, default=100
-        Passes over the rows; the most passes with ``early_stopping``.
-    batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
-    shuffle : bool, default=True
-        Whether each epoch takes the rows in a new order.
-    class_weight : dict, "balanced" or list of dict, default=None
-        Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with the
-        keys 0 and 1 per column. They multiply with ``sample_weight``, and as in Keras they do not weigh rows for
-        validation. A label that the rows lack is ignored where each of their classes has a weight.
-    early_stopping : bool, default=False
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
-        keep the weights of the best epoch.
-    validation_fraction : float, default=0.1
-        Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with
-        ``X_val``.
-    n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement before ``early_stopping`` stops.
-    tol : float, default=1e-4
-        The least improvement of the validation loss that counts, in nats.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the network of the last fit.
-    callbacks : list, dict, keras.callbacks.Callback or class, default=None
-        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
-    random_state : int, numpy.random.RandomState or None, default=None
-        Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
-        time.
-    verbose : int, default=0
-        1 shows Keras's progress bar, 2 one line per epoch.
-    **routed : dict
-        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
-        ``compile__``, ``fit__``, ``predict__``.
-
-    Attributes
-    ----------
-    model_ : keras.Sequential
-        The trained network.
-    classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; for multilabel y the column numbers.
-    n_classes_ : int
-        The number of classes.
-    n_outputs_ : int
-        1, or for multilabel y the number of columns.
-    n_features_in_ : int
-        The number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had names of type str.
-    history_ : dict of str to list of float
-        Loss and metrics of each epoch, those of validation behind ``val_``.
-    loss_curve_ : list of float
-        The training loss of each epoch.
-    n_iter_ : int
-        The number of epochs trained.
-    best_epoch_ : int
-        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
-    engine_ : {"native", "compiled", "keras"}
-        What trained: the native engine, for dense layers with common losses, metrics and optimizers; the compiled
-        engine; or Keras's own ``fit``, with the reason logged at level INFO.
 
     See Also
     --------
@@ -212,89 +138,13 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         self._store_further(routed)
 
 
+@with_shared_paragraphs
 class DenseNetRegressor(_DenseNet, FamilyRegressor):
     """A network of dense layers that predicts numbers.
 
     It minimises the mean over the rows of w_i * loss(z_i, f(x_i)) plus l2 times the sum of squared kernel weights,
     where z = (y - mean(y)) / std(y) for each output, and w_i is the sample weight, scaled to a mean of one. Predictions
     are in the units of y.
-
-    Parameters
-    ----------
-    hidden_layer_sizes : int or sequence of int, default=(100,)
-        Units of each hidden layer; ``()`` makes a linear model.
-    activation : str, callable or sequence of them, default="relu"
-        Activation of the hidden layers, one for all or one per layer: "relu", "sigmoid", "tanh", "softmax", or any
-        other of Keras's.
-    dropout : float, default=0.0
-        Fraction in [0, 1) of each hidden layer's outputs that is dropped in a training step.
-    batch_normalization : bool, default=False
-        Whether each hidden layer is normalised over the batch before its activation.
-    l2 : float, default=1e-4
-        Weight of the sum of squared kernel weights in the objective.
-    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
-        What the kernels are drawn from; biases start at zero.
-    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
-        ``optimizer__beta_1`` and the like go to its constructor.
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
-        Step size of the optimizer.
-    learning_rate_schedule : {"constant", "cosine"}, default="constant"
-        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
-        ``partial_fit`` ignores it.
-    loss : str, class, keras.losses.Loss or callable, default="auto"
-        "auto" is "mean_squared_error". ``loss__delta`` and the like go to its constructor.
-    metrics : str, list or None, default=None
-        What ``history_`` holds beside the loss, with the rows weighted as in the loss, in units of the standard
-        deviation of y.
-    epochs : int, default=100
-        Passes over the rows; the most passes with ``early_stopping``.
-    batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is the power of two nearest to n_samples / 256, within 32 and 256.
-    shuffle : bool, default=True
-        Whether each epoch takes the rows in a new order.
-    early_stopping : bool, default=False
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
-        keep the weights of the best epoch.
-    validation_fraction : float, default=0.1
-        Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
-    n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement before ``early_stopping`` stops.
-    tol : float, default=1e-4
-        The least improvement of the validation loss that counts, in units of the loss of scaled targets.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the network of the last fit.
-    callbacks : list, dict, keras.callbacks.Callback or class, default=None
-        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
-    random_state : int, numpy.random.RandomState or None, default=None
-        Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
-        time.
-    verbose : int, default=0
-        1 shows Keras's progress bar, 2 one line per epoch.
-    **routed : dict
-        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
-        ``compile__``, ``fit__``, ``predict__``.
-
-    Attributes
-    ----------
-    model_ : keras.Sequential
-        The trained network.
-    n_outputs_ : int
-        The number of columns of y.
-    n_features_in_ : int
-        The number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had names of type str.
-    history_ : dict of str to list of float
-        Loss and metrics of each epoch, those of validation behind ``val_``, for targets as scaled inside.
-    loss_curve_ : list of float
-        The training loss of each epoch.
-    n_iter_ : int
-        The number of epochs trained.
-    best_epoch_ : int
-        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
-    engine_ : {"native", "compiled", "keras"}
-        What trained: the native engine, for dense layers with common losses, metrics and optimizers; the compiled
-        engine; or Keras's own ``fit``, with the reason logged at level INFO.
 
     See Also
     --------

@@ -28,6 +28,7 @@ from ._compiling import (
 from ._foreign_names import foreign_value
 from ._keras_arguments import Schedule
 from ._neural import NeuralEstimator
+from ._paragraphs import ATTRIBUTES, PARAMETERS, Paragraphs
 from ._parameters import is_routed
 from ._plain_numbers import plain
 from ._recipe import Recipe
@@ -123,6 +124,8 @@ class FamilyEstimator(NeuralEstimator):
 
     _allows_nd = False
     _has_model_function = False
+    _parameter_paragraphs: ClassVar[Paragraphs] = PARAMETERS
+    _attribute_paragraphs: ClassVar[Paragraphs] = ATTRIBUTES
     # Parameters that act only when the network is made.
     _first_fit_parameters: ClassVar[tuple[str, ...]] = ()
     # As those of scikit-learn's own: a column warns, and predictions have shape (n,).

@@ -14,6 +14,7 @@ from . import _engine
 from ._compiling import averages_rows
 from ._containers import rows_in_objects
 from ._families import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes, is_one_size
+from ._paragraphs import Paragraphs, with_shared_paragraphs
 from ._recurrent_architecture import CELLS, RecurrentArchitecture, build_recurrent
 from ._scikit_compat import Interval, StrOptions
 from ._sequence_layers import POOLINGS
@@ -43,6 +44,83 @@ _AUTO_EPOCHS = (20, 500)
 
 class _RecurrentNet(FamilyEstimator):
     """Recurrent layers, beside them perhaps convolutions, and dense layers behind both."""
+
+    _parameter_paragraphs: ClassVar[Paragraphs] = {
+        "units": (
+            "int or sequence of int",
+            "Units of each recurrent layer; ``()`` leaves them out.",
+        ),
+        "cell": (
+            '{"gru", "lstm", "simple"}',
+            "What a recurrent layer is made of: gated recurrent units, long short-term memory, or the "
+            "plain tanh recurrence.",
+        ),
+        "bidirectional": (
+            "bool",
+            "Whether each recurrent layer reads the sequence from both ends, with ``units`` for each way.",
+        ),
+        "pooling": (
+            '{"last", "max", "average"}',
+            "What becomes of the last recurrent layer's outputs: the last one, or their maximum or mean over time.",
+        ),
+        "filters": (
+            "int or sequence of int",
+            "Filters of each convolution over time in a branch beside the recurrent one, whose mean over "
+            "time is joined to it; ``()`` leaves the branch out.",
+        ),
+        "kernel_size": (
+            "int or sequence of int",
+            "Width of the convolutions in time steps, one for all or one per convolution; further ones are ignored.",
+        ),
+        "hidden_layer_sizes": (
+            "int or sequence of int",
+            "Units of each dense layer behind both branches.",
+        ),
+        "sequence_shape": (
+            "(int, int) or None",
+            "Timesteps and channels of the rows of a flat X, which hold the channels of the first step, "
+            "then those of the second, and so on. None means one channel.",
+        ),
+        "standardize": (
+            "bool",
+            "Whether the network scales each channel to mean zero and standard deviation one over all "
+            "steps of all training sequences, padding and sequences of weight zero left out.",
+        ),
+        "activation": (
+            "str, callable or sequence of them",
+            "Activation of the convolutions and then of the dense layers, one for all or one per layer: "
+            '"relu", "tanh", or any other of Keras\'s.',
+        ),
+        "dropout": (
+            "float",
+            "Fraction in [0, 1) of the inputs of each dense layer, the output layer among them, that is "
+            "dropped in a training step.",
+        ),
+        "batch_normalization": (
+            "bool",
+            "Whether each convolution and dense layer is normalised over the batch before its activation.",
+        ),
+        "l2": (
+            "float",
+            "Weight of the sum of squared kernel weights, recurrent ones among them, in the objective.",
+        ),
+        "epochs": (
+            'int or "auto"',
+            'Passes over the rows; the most passes with ``early_stopping``. "auto" makes 1500 steps of '
+            "them, but at least 20 and at most 500 passes.",
+        ),
+        "batch_size": (
+            'int or "auto"',
+            'Rows per step. "auto" is the power of two nearest to n_samples / 16, within 16 and 128.',
+        ),
+    }
+
+    _attribute_paragraphs: ClassVar[Paragraphs] = {
+        "n_features_in_": (
+            "int",
+            "The number of columns seen in fit; only where X was flat rows.",
+        ),
+    }
 
     _allows_nd = True
     _build = staticmethod(build_recurrent)
@@ -169,117 +247,13 @@ def _with_scaling(state: _engine.State, X: NDArray[Any], weights: NDArray[Any] |
     return _engine.State([*(np.array(one, old.dtype) for one, old in scaling), *state.variables[2:]], state.optimizer)
 
 
+@with_shared_paragraphs
 class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
     """A network of recurrent layers that classifies sequences.
 
     It minimises the mean over the rows of w_i * loss(y_i, f(x_i)) plus l2 times the sum of squared kernel weights,
     where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the
     cross-entropy in nats, and w_i is the product of sample and class weight, scaled to a mean of one.
-
-    Parameters
-    ----------
-    units : int or sequence of int, default=(32,)
-        Units of each recurrent layer; ``()`` leaves them out.
-    cell : {"gru", "lstm", "simple"}, default="gru"
-        What a recurrent layer is made of: gated recurrent units, long short-term memory, or the plain tanh recurrence.
-    bidirectional : bool, default=False
-        Whether each recurrent layer reads the sequence from both ends, with ``units`` for each way.
-    pooling : {"last", "max", "average"}, default="last"
-        What becomes of the last recurrent layer's outputs: the last one, or their maximum or mean over time.
-    filters : int or sequence of int, default=(32, 64, 32)
-        Filters of each convolution over time in a branch beside the recurrent one, whose mean over time is joined to
-        it; ``()`` leaves the branch out.
-    kernel_size : int or sequence of int, default=(8, 5, 3)
-        Width of the convolutions in time steps, one for all or one per convolution; further ones are ignored.
-    hidden_layer_sizes : int or sequence of int, default=()
-        Units of each dense layer behind both branches.
-    sequence_shape : (int, int) or None, default=None
-        Timesteps and channels of the rows of a flat X, which hold the channels of the first step, then those of the
-        second, and so on. None means one channel.
-    standardize : bool, default=True
-        Whether the network scales each channel to mean zero and standard deviation one over all steps of all training
-        sequences, padding and sequences of weight zero left out.
-    activation : str, callable or sequence of them, default="relu"
-        Activation of the convolutions and then of the dense layers, one for all or one per layer: "relu", "tanh", or
-        any other of Keras's.
-    dropout : float, default=0.5
-        Fraction in [0, 1) of the inputs of each dense layer, the output layer among them, that is dropped in a training
-        step.
-    batch_normalization : bool, default=True
-        Whether each convolution and dense layer is normalised over the batch before its activation.
-    l2 : float, default=1e-4
-        Weight of the sum of squared kernel weights, recurrent ones among them, in the objective.
-    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
-        What the kernels are drawn from; biases start at zero.
-    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
-        ``optimizer__beta_1`` and the like go to its constructor.
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=1e-3
-        Step size of the optimizer.
-    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
-        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
-        ``partial_fit`` ignores it.
-    loss : str, class, keras.losses.Loss or callable, default="auto"
-        "auto" is the cross-entropy that fits y. ``loss__label_smoothing`` and the like go to its constructor.
-    metrics : str, list or None, default="accuracy"
-        What ``history_`` holds beside the loss, with the rows weighted as in the loss.
-    epochs : int or "auto", default="auto"
-        Passes over the rows; the most passes with ``early_stopping``. "auto" makes 1500 steps of them, but at least 20
-        and at most 500 passes.
-    batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is the power of two nearest to n_samples / 16, within 16 and 128.
-    shuffle : bool, default=True
-        Whether each epoch takes the rows in a new order.
-    class_weight : dict, "balanced" or list of dict, default=None
-        Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with the
-        keys 0 and 1 per column. They multiply with ``sample_weight``, and as in Keras they do not weigh rows for
-        validation. A label that the rows lack is ignored where each of their classes has a weight.
-    early_stopping : bool, default=False
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
-        keep the weights of the best epoch.
-    validation_fraction : float, default=0.1
-        Fraction of the rows split off for ``early_stopping``, stratified and drawn with ``random_state``; ignored with
-        ``X_val``.
-    n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement before ``early_stopping`` stops.
-    tol : float, default=1e-4
-        The least improvement of the validation loss that counts, in nats.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the network of the last fit.
-    callbacks : list, dict, keras.callbacks.Callback or class, default=None
-        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
-    random_state : int, numpy.random.RandomState or None, default=None
-        Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
-        time.
-    verbose : int, default=0
-        1 shows Keras's progress bar, 2 one line per epoch.
-    **routed : dict
-        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
-        ``compile__``, ``fit__``, ``predict__``.
-
-    Attributes
-    ----------
-    model_ : keras.Sequential
-        The trained network.
-    classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; for multilabel y the column numbers.
-    n_classes_ : int
-        The number of classes.
-    n_outputs_ : int
-        1, or for multilabel y the number of columns.
-    n_features_in_ : int
-        The number of columns seen in fit; only where X was flat rows.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had names of type str.
-    history_ : dict of str to list of float
-        Loss and metrics of each epoch, those of validation behind ``val_``.
-    loss_curve_ : list of float
-        The training loss of each epoch.
-    n_iter_ : int
-        The number of epochs trained.
-    best_epoch_ : int
-        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
-    engine_ : {"compiled", "keras"}
-        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
 
     See Also
     --------
@@ -387,109 +361,13 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         self._store_further(routed)
 
 
+@with_shared_paragraphs
 class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
     """A network of recurrent layers that forecasts: from a sequence to one number or several.
 
     It minimises the mean over the rows of w_i * loss(z_i, f(x_i)) plus l2 times the sum of squared kernel weights,
     where z = (y - mean(y)) / std(y) for each output, and w_i is the sample weight, scaled to a mean of one. Predictions
     are in the units of y.
-
-    Parameters
-    ----------
-    units : int or sequence of int, default=(32,)
-        Units of each recurrent layer; ``()`` leaves them out.
-    cell : {"gru", "lstm", "simple"}, default="gru"
-        What a recurrent layer is made of: gated recurrent units, long short-term memory, or the plain tanh recurrence.
-    bidirectional : bool, default=False
-        Whether each recurrent layer reads the sequence from both ends, with ``units`` for each way.
-    pooling : {"last", "max", "average"}, default="last"
-        What becomes of the last recurrent layer's outputs: the last one, or their maximum or mean over time.
-    filters : int or sequence of int, default=()
-        Filters of each convolution over time in a branch beside the recurrent one, whose mean over time is joined to
-        it; ``()`` leaves the branch out.
-    kernel_size : int or sequence of int, default=(8, 5, 3)
-        Width of the convolutions in time steps, one for all or one per convolution; further ones are ignored.
-    hidden_layer_sizes : int or sequence of int, default=()
-        Units of each dense layer behind both branches.
-    sequence_shape : (int, int) or None, default=None
-        Timesteps and channels of the rows of a flat X, which hold the channels of the first step, then those of the
-        second, and so on. None means one channel.
-    standardize : bool, default=True
-        Whether the network scales each channel to mean zero and standard deviation one over all steps of all training
-        sequences, padding and sequences of weight zero left out.
-    activation : str, callable or sequence of them, default="relu"
-        Activation of the convolutions and then of the dense layers, one for all or one per layer: "relu", "tanh", or
-        any other of Keras's.
-    dropout : float, default=0.0
-        Fraction in [0, 1) of the inputs of each dense layer, the output layer among them, that is dropped in a training
-        step.
-    batch_normalization : bool, default=True
-        Whether each convolution and dense layer is normalised over the batch before its activation.
-    l2 : float, default=1e-4
-        Weight of the sum of squared kernel weights, recurrent ones among them, in the objective.
-    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
-        What the kernels are drawn from; biases start at zero.
-    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
-        ``optimizer__beta_1`` and the like go to its constructor.
-    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule, default=5e-3
-        Step size of the optimizer.
-    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
-        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
-        ``partial_fit`` ignores it.
-    loss : str, class, keras.losses.Loss or callable, default="auto"
-        "auto" is "mean_squared_error". ``loss__delta`` and the like go to its constructor.
-    metrics : str, list or None, default=None
-        What ``history_`` holds beside the loss, with the rows weighted as in the loss, in units of the standard
-        deviation of y.
-    epochs : int or "auto", default="auto"
-        Passes over the rows; the most passes with ``early_stopping``. "auto" makes 1500 steps of them, but at least 20
-        and at most 500 passes.
-    batch_size : int or "auto", default="auto"
-        Rows per step. "auto" is the power of two nearest to n_samples / 16, within 16 and 128.
-    shuffle : bool, default=True
-        Whether each epoch takes the rows in a new order.
-    early_stopping : bool, default=False
-        Whether to stop when the validation loss has not improved by ``tol`` for ``n_iter_no_change`` epochs, and to
-        keep the weights of the best epoch.
-    validation_fraction : float, default=0.1
-        Fraction of the rows split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
-    n_iter_no_change : int or np.inf, default=10
-        Epochs without improvement before ``early_stopping`` stops.
-    tol : float, default=1e-4
-        The least improvement of the validation loss that counts, in units of the loss of scaled targets.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the network of the last fit.
-    callbacks : list, dict, keras.callbacks.Callback or class, default=None
-        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
-    random_state : int, numpy.random.RandomState or None, default=None
-        Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
-        time.
-    verbose : int, default=0
-        1 shows Keras's progress bar, 2 one line per epoch.
-    **routed : dict
-        Parameters for a part of the training, by prefix: ``optimizer__``, ``loss__``, ``metrics__``, ``callbacks__``,
-        ``compile__``, ``fit__``, ``predict__``.
-
-    Attributes
-    ----------
-    model_ : keras.Sequential
-        The trained network.
-    n_outputs_ : int
-        The number of columns of y.
-    n_features_in_ : int
-        The number of columns seen in fit; only where X was flat rows.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where X had names of type str.
-    history_ : dict of str to list of float
-        Loss and metrics of each epoch, those of validation behind ``val_``, for targets as scaled inside.
-    loss_curve_ : list of float
-        The training loss of each epoch.
-    n_iter_ : int
-        The number of epochs trained.
-    best_epoch_ : int
-        The epoch, counted from 1, whose weights were kept; only with ``early_stopping``.
-    engine_ : {"compiled", "keras"}
-        What trained: the compiled engine, or Keras's own ``fit``, with the reason logged at level INFO.
 
     See Also
     --------

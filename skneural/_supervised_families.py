@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -12,6 +12,13 @@ from . import _engine
 from ._class_losses import CLASS_NUMBER_LOSSES, FLAT_LOSSES, MARGIN_LOSSES, settled_metrics
 from ._compiling import loss_name, single_loss
 from ._families import FamilyEstimator, Head
+from ._paragraphs import (
+    CLASSIFIER_ATTRIBUTES,
+    CLASSIFIER_PARAMETERS,
+    REGRESSOR_ATTRIBUTES,
+    REGRESSOR_PARAMETERS,
+    Paragraphs,
+)
 from ._targets import ClassTargets, RegressionTargets, scaling_for
 from ._wrapper import KerasClassifier, KerasRegressor
 
@@ -48,6 +55,9 @@ _POSITIVE_LOSSES = ("mean_squared_logarithmic_error", "poisson")
 
 class FamilyClassifier(FamilyEstimator, KerasClassifier):
     """A classifier that builds its own network."""
+
+    _parameter_paragraphs: ClassVar[Paragraphs] = CLASSIFIER_PARAMETERS
+    _attribute_paragraphs: ClassVar[Paragraphs] = CLASSIFIER_ATTRIBUTES
 
     @property
     def target_encoder(self) -> ClassTargets:
@@ -133,6 +143,9 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
 
 class FamilyRegressor(FamilyEstimator, KerasRegressor):
     """A regressor that builds its own network and scales y for it."""
+
+    _parameter_paragraphs: ClassVar[Paragraphs] = REGRESSOR_PARAMETERS
+    _attribute_paragraphs: ClassVar[Paragraphs] = REGRESSOR_ATTRIBUTES
 
     @property
     def target_encoder(self) -> RegressionTargets:

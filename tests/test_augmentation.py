@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from skneural._augmentation import RandomAffine, affine_maps, moved
+from skneural import ConvNetClassifier
+from skneural._augmentation import RandomAffine, affine_maps, augmentation_of, moved
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")
@@ -92,3 +93,26 @@ def test_layer_survives_its_config():
     restored = keras.layers.deserialize(keras.layers.serialize(layer))
     assert isinstance(restored, RandomAffine)
     assert restored.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("augment", "got"),
+    [
+        ({"rotation_range": 10.0}, "'rotation_range': 10.0"),
+        ({"shift": 2}, "'shift': 2"),
+        ({"zoom": True}, "'zoom': True"),
+        ({"horizontal_flip": 1}, "'horizontal_flip': 1"),
+        ({"rotation": -1}, "'rotation': -1"),
+    ],
+    ids=str,
+)
+def test_what_augment_does_not_know_is_named(augment, got):
+    with pytest.raises(ValueError, match=f"must be True, False or a dict with any of the keys.*Got {got}"):
+        ConvNetClassifier(image_shape=(8, 8), augment=augment).fit(np.zeros((4, 64)), [0, 1, 0, 1])
+
+
+def test_augment_changes_some_of_the_defaults():
+    assert augmentation_of("", False) == {}
+    defaults = {"rotation_range": 10.0, "shift_range": 0.1, "zoom_range": 0.1, "horizontal_flip": False}
+    assert augmentation_of("", True) == augmentation_of("", {}) == defaults
+    assert augmentation_of("", {"horizontal_flip": True}) == {**defaults, "horizontal_flip": True}

@@ -256,25 +256,21 @@ FAMILIES = {
 }
 DESCRIBES_THE_NETWORK = {
     "activation": "elu",
-    "augmentation": False,
+    "augment": False,
     "batch_normalization": None,
     "bidirectional": True,
     "cell": "lstm",
     "convolutions_per_block": 1,
     "filters": (3,),
     "hidden_layer_sizes": (5,),
-    "horizontal_flip": True,
     "kernel_initializer": "he_normal",
     "kernel_size": 1,
     "loss": "log_cosh",
     "metrics": ["mse"],
     "optimizer": "nadam",
     "pooling": "average",
-    "rotation_range": 3.0,
-    "shift_range": 0.3,
     "standardize": False,
     "units": (3,),
-    "zoom_range": 0.3,
 }
 ACTS_IN_EACH_CALL = {
     "batch_size": 7,
@@ -315,16 +311,13 @@ def test_what_describes_the_network_of_a_family_is_refused(cls):
             value = not estimator.batch_normalization
         if name == "pooling" and hasattr(estimator, "image_shape"):
             value = "max"
-        if name == "augmentation":
-            value = not estimator.augmentation
+        if name == "augment":
+            value = {"zoom": 0.3}
         if value == getattr(estimator, name):
             value = 2
         changed = pickle.loads(pickle.dumps(fitted)).set_params(**{name: value})
         if cls is RecurrentNetRegressor and name in ("activation", "batch_normalization", "kernel_size"):
             # It has no convolutions here, and nothing that these describe.
-            continue
-        if cls is ConvNetRegressor and (name.endswith("_range") or name == "horizontal_flip"):
-            # They describe an augmentation that is off.
             continue
         with pytest.raises(ValueError, match=r"was to go on training the network of an earlier fit"):
             changed.fit(X, y)

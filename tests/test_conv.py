@@ -41,14 +41,14 @@ def digits():
 
 def test_digits_are_read(digits):
     X, y = digits
-    network = ConvNetClassifier((8, 8), filters=16, epochs=60, random_state=0).fit(X[:300], y[:300])
+    network = ConvNetClassifier(image_shape=(8, 8), filters=16, epochs=60, random_state=0).fit(X[:300], y[:300])
     assert network.engine_ == "compiled"
     assert network.score(X[300:], y[300:]) > 0.9
 
 
 def test_flat_rows_tables_and_images_of_any_dtype_give_the_same(digits):
     X, y = digits
-    expected = ConvNetClassifier((8, 8), **SMALL).fit(X, y).predict_proba(X)
+    expected = ConvNetClassifier(image_shape=(8, 8), **SMALL).fit(X, y).predict_proba(X)
     whole = X.astype(np.uint8)
     for rows, image_shape in [
         (whole, None),
@@ -57,21 +57,21 @@ def test_flat_rows_tables_and_images_of_any_dtype_give_the_same(digits):
         (whole.reshape(-1, 8, 8), None),
         (X.reshape(-1, 8, 8, 1), (8, 8)),
     ]:
-        network = ConvNetClassifier(image_shape, **SMALL).fit(rows, y)
+        network = ConvNetClassifier(image_shape=image_shape, **SMALL).fit(rows, y)
         np.testing.assert_allclose(network.predict_proba(rows), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_prediction_does_not_depend_on_the_dtype_and_scale_is_learned(digits):
     X, y = digits
-    network = ConvNetClassifier((8, 8), **SMALL).fit(X, y)
+    network = ConvNetClassifier(image_shape=(8, 8), **SMALL).fit(X, y)
     np.testing.assert_array_equal(network.predict_proba(X.astype(np.uint8)), network.predict_proba(X))
-    larger = ConvNetClassifier((8, 8), **SMALL).fit(16 * X, y)
+    larger = ConvNetClassifier(image_shape=(8, 8), **SMALL).fit(16 * X, y)
     np.testing.assert_allclose(larger.predict_proba(16 * X), network.predict_proba(X), rtol=1e-4, atol=1e-5)
 
 
 def test_pixels_reach_the_convolutions_standardised(digits):
     X, y = digits
-    model = ConvNetClassifier((8, 8), **SMALL).fit(X, y).model_
+    model = ConvNetClassifier(image_shape=(8, 8), **SMALL).fit(X, y).model_
     scaled = model.get_layer("standardization")(X.reshape(-1, 8, 8, 1).astype(np.float32))
     np.testing.assert_allclose([np.mean(scaled), np.std(scaled)], [0, 1], atol=1e-5)
 
@@ -88,7 +88,7 @@ def test_moments_are_those_of_numpy_and_heed_weights(digits):
 
 def test_layers_follow_the_parameters(digits):
     network = ConvNetClassifier(
-        (8, 8),
+        image_shape=(8, 8),
         filters=(4, 6),
         kernel_size=(5, 3),
         convolutions_per_block=2,
@@ -134,45 +134,47 @@ def test_images_go_through_search_and_cross_validation(digits):
 
 
 def test_pipeline_with_flat_rows(digits):
-    pipeline = make_pipeline(MinMaxScaler(), ConvNetClassifier((8, 8), **SMALL))
+    pipeline = make_pipeline(MinMaxScaler(), ConvNetClassifier(image_shape=(8, 8), **SMALL))
     assert pipeline.fit(*digits).predict(digits[0]).shape == (400,)
 
 
 def test_folds_of_equal_room_share_a_program(digits):
     X, y = digits
-    ConvNetClassifier((8, 8), **SMALL).fit(X[:390], y[:390])
+    ConvNetClassifier(image_shape=(8, 8), **SMALL).fit(X[:390], y[:390])
     before = traces.n_traces
-    ConvNetClassifier((8, 8), **{**SMALL, "dropout": 0.4, "learning_rate": 0.01}).fit(X[10:], y[10:])
+    ConvNetClassifier(image_shape=(8, 8), **{**SMALL, "dropout": 0.4, "learning_rate": 0.01}).fit(X[10:], y[10:])
     assert traces.n_traces == before
 
 
 def test_same_seed_same_network_and_another_seed_another(digits):
-    first, second = (ConvNetClassifier((8, 8), **SMALL).fit(*digits) for _ in range(2))
+    first, second = (ConvNetClassifier(image_shape=(8, 8), **SMALL).fit(*digits) for _ in range(2))
     np.testing.assert_array_equal(first.predict_proba(digits[0]), second.predict_proba(digits[0]))
-    other = ConvNetClassifier((8, 8), **{**SMALL, "random_state": 1}).fit(*digits)
+    other = ConvNetClassifier(image_shape=(8, 8), **{**SMALL, "random_state": 1}).fit(*digits)
     assert not np.allclose(first.predict_proba(digits[0]), other.predict_proba(digits[0]), atol=1e-3)
 
 
 def test_engine_gives_what_keras_gives_without_chance(digits):
-    parameters = {**SMALL, "augmentation": False, "dropout": 0.0, "batch_size": 64}
-    ours = ConvNetClassifier((8, 8), **parameters).fit(*digits)
-    keras_fit = ConvNetClassifier((8, 8), **parameters, fit__validation_freq=1).fit(*digits)
+    parameters = {**SMALL, "augment": False, "dropout": 0.0, "batch_size": 64}
+    ours = ConvNetClassifier(image_shape=(8, 8), **parameters).fit(*digits)
+    keras_fit = ConvNetClassifier(image_shape=(8, 8), **parameters, fit__validation_freq=1).fit(*digits)
     assert (ours.engine_, keras_fit.engine_) == ("compiled", "keras")
     np.testing.assert_allclose(ours.loss_curve_, keras_fit.loss_curve_, rtol=1e-3)
     np.testing.assert_allclose(ours.predict_proba(digits[0]), keras_fit.predict_proba(digits[0]), atol=2e-3)
 
 
 def test_augmentation_is_active_in_training_in_both_engines(digits):
-    parameters = {**SMALL, "dropout": 0.0, "rotation_range": 180.0}
-    plain = ConvNetClassifier((8, 8), **parameters, augmentation=False).fit(*digits)
+    parameters = {**SMALL, "dropout": 0.0, "augment": {"rotation": 180.0}}
+    plain = ConvNetClassifier(image_shape=(8, 8), **{**parameters, "augment": False}).fit(*digits)
     for fit_arguments in ({}, {"fit__validation_freq": 1}):
-        moved = ConvNetClassifier((8, 8), **parameters, **fit_arguments).fit(*digits)
+        moved = ConvNetClassifier(image_shape=(8, 8), **parameters, **fit_arguments).fit(*digits)
         assert moved.loss_curve_[-1] > plain.loss_curve_[-1] + 0.05
 
 
 def test_pickle_validation_rows_weights_and_callbacks(digits, capsys):
     X, y = digits
-    network = ConvNetClassifier((8, 8), **SMALL, early_stopping=True, callbacks=keras.callbacks.TerminateOnNaN())
+    network = ConvNetClassifier(
+        image_shape=(8, 8), **SMALL, early_stopping=True, callbacks=keras.callbacks.TerminateOnNaN()
+    )
     network.fit(X[:300], y[:300], sample_weight=np.linspace(1, 2, 300), X_val=X[300:], y_val=y[300:])
     assert len(network.history_["val_loss"]) == 3
     network.set_params(callbacks=None)
@@ -184,14 +186,14 @@ def test_pickle_validation_rows_weights_and_callbacks(digits, capsys):
 
 
 def test_model_is_saved_and_loaded_by_keras(digits, tmp_path):
-    network = ConvNetClassifier((8, 8), **SMALL).fit(*digits)
+    network = ConvNetClassifier(image_shape=(8, 8), **SMALL).fit(*digits)
     network.model_.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
     np.testing.assert_allclose(loaded.predict(digits[0], verbose=0), network.predict_proba(digits[0]), atol=1e-5)
 
 
 def test_warm_start_keeps_the_scale(digits):
-    network = ConvNetClassifier((8, 8), **SMALL, warm_start=True).fit(*digits)
+    network = ConvNetClassifier(image_shape=(8, 8), **SMALL, warm_start=True).fit(*digits)
     before = network.model_.get_layer("standardization").get_weights()
     network.fit(digits[0] * 2, digits[1])
     np.testing.assert_array_equal(network.model_.get_layer("standardization").get_weights(), before)
@@ -261,7 +263,7 @@ def test_images_of_another_shape_are_refused(digits):
         "shape (8, 8). Leave image_shape=None for images that are not flat."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        ConvNetClassifier((4, 16), **SMALL).fit(X, y)
+        ConvNetClassifier(image_shape=(4, 16), **SMALL).fit(X, y)
 
 
 def test_columns_that_are_no_square_are_an_image_of_one_row(digits):

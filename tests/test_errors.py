@@ -384,7 +384,7 @@ def test_size_of_a_layer(sizes, size, position):
     [
         (classifier(), "hidden layer", "1 hidden layers"),
         (
-            ConvNetClassifier((1, 3), filters=4, kernel_size=1, pooling=None),
+            ConvNetClassifier(image_shape=(1, 3), filters=4, kernel_size=1, pooling=None),
             "block and then one per hidden layer",
             "1 blocks and 1 hidden layers",
         ),

@@ -43,7 +43,7 @@ def build_users_network(meta):
 
 
 # The checks bring tables: nothing in them may be turned or shifted, and few columns make small images.
-SMALL_CONV = {"filters": 16, "augmentation": False, "batch_normalization": False, "dropout": 0.0, "epochs": 30}
+SMALL_CONV = {"filters": 16, "augment": False, "batch_normalization": False, "dropout": 0.0, "epochs": 30}
 # Rows of the checks are read as sequences of one channel. Dropout and batch normalisation would let a row of weight two
 # differ from the row twice.
 RECURRENT = {"units": 8, "filters": (), "dropout": 0.0, "learning_rate": 0.03, "epochs": 80, "batch_size": 64}

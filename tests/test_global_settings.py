@@ -92,7 +92,7 @@ def float64_policy(set_policy):
 
 FAMILIES = [
     (DenseNetRegressor(activation="tanh"), SEQUENCES[:, 0]),
-    (ConvNetRegressor(filters=(2,), augmentation=False), IMAGES),
+    (ConvNetRegressor(filters=(2,), augment=False), IMAGES),
     (RecurrentNetRegressor(units=(2,), filters=(2,), kernel_size=2, pooling="average"), SEQUENCES),
 ]
 

@@ -210,7 +210,7 @@ def test_accuracy_is_that_of_predict(y, loss, name):
 def test_accuracy_of_labels_counts_each_label(cls):
     classifier = family(cls, optimizer="sgd", learning_rate=1e-9, epochs=1, dropout=0.0, batch_size=60)
     if cls is ConvNetClassifier:
-        classifier.set_params(batch_normalization=False, augmentation=False)
+        classifier.set_params(batch_normalization=False, augment=False)
     accuracy = classifier.fit(X, LABELS).history_["accuracy"][0]
     np.testing.assert_allclose(accuracy, (classifier.predict(X) == LABELS).mean(), rtol=1e-6)
     largest = classifier.predict_proba(X).argmax(axis=1) == LABELS.argmax(axis=1)

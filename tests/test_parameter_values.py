@@ -157,8 +157,8 @@ def test_verbosity_as_in_keras(make, value, capsys):
         (DenseNetClassifier(np.array(3)), DenseNetClassifier((3,))),
         (DenseNetClassifier(np.array([3, 2])), DenseNetClassifier((3, 2))),
         (
-            ConvNetClassifier((2, 2), filters=(2, 2), kernel_size=np.array(1), pooling=None),
-            ConvNetClassifier((2, 2), filters=(2, 2), kernel_size=1, pooling=None),
+            ConvNetClassifier(image_shape=(2, 2), filters=(2, 2), kernel_size=np.array(1), pooling=None),
+            ConvNetClassifier(image_shape=(2, 2), filters=(2, 2), kernel_size=1, pooling=None),
         ),
         (RecurrentNetRegressor(units=np.array(2)), RecurrentNetRegressor(units=2)),
     ],

@@ -70,7 +70,7 @@ def still_family(cls, **shape):
 STILL_CLASSIFIERS = {
     "DenseNet": still_family(DenseNetClassifier, hidden_layer_sizes=(4,)),
     "ConvNet": still_family(
-        ConvNetClassifier, image_shape=(1, 3), filters=2, kernel_size=1, pooling=None, augmentation=False
+        ConvNetClassifier, image_shape=(1, 3), filters=2, kernel_size=1, pooling=None, augment=False
     ),
     "RecurrentNet": still_family(RecurrentNetClassifier, units=2, filters=(), standardize=False),
     "Keras": still_users,

@@ -212,7 +212,7 @@ def test_estimators_with_other_losses_keep_them_in_clones_pickles_and_copies():
     ("family", "rows"),
     [
         (DenseNetRegressor((4,)), X),
-        (ConvNetRegressor((4, 4), filters=(4,), batch_normalization=False), rng.normal(size=(64, 4, 4))),
+        (ConvNetRegressor(image_shape=(4, 4), filters=(4,), batch_normalization=False), rng.normal(size=(64, 4, 4))),
         (RecurrentNetRegressor((4,), filters=()), rng.normal(size=(64, 4, 1))),
     ],
     ids=["dense", "conv", "recurrent"],

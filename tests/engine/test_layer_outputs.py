@@ -24,7 +24,7 @@ def branched(meta):
 
 NETWORKS = {
     "dense": DenseNetClassifier((6, 5), epochs=2, random_state=0),
-    "convolutions": ConvNetClassifier((4, 4), filters=(3,), epochs=1, random_state=0),
+    "convolutions": ConvNetClassifier(image_shape=(4, 4), filters=(3,), epochs=1, random_state=0),
     "users": KerasClassifier(branched, loss="sparse_categorical_crossentropy", random_state=0),
     "eager": KerasClassifier(branched, loss="sparse_categorical_crossentropy", random_state=0, run_eagerly=True),
 }

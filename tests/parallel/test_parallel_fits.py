@@ -96,7 +96,9 @@ def in_each_way(name):
     pipeline = make_pipeline(StandardScaler(), clone(NETWORK))
     routed = {f"densenetclassifier__{key}": value for key, value in RATES.items()}
     own = KerasClassifier(build, loss="sparse_categorical_crossentropy", epochs=3, random_state=1)
-    images = ConvNetClassifier((2, 2), filters=2, kernel_size=2, pool_size=1, epochs=3, batch_size=16, random_state=0)
+    images = ConvNetClassifier(
+        image_shape=(2, 2), filters=2, kernel_size=2, pool_size=1, epochs=3, batch_size=16, random_state=0
+    )
     sequences = RecurrentNetClassifier(units=2, filters=(), epochs=2, batch_size=16, random_state=0)
     two = np.stack([Y == 0, Y == 1], axis=1).astype(int)
     named = [("one", clone(NETWORK)), ("two", clone(NETWORK).set_params(l2=0.1)), ("plain", GaussianNB())]
