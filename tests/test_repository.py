@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -58,3 +60,20 @@ def test_links_to_files_lead_somewhere(name: str) -> None:
     path = ROOT / name
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def test_table_of_defaults_is_that_of_the_signatures() -> None:
+    lines = [line for line in (ROOT / "docs" / "parameters.md").read_text().splitlines() if line.startswith("| ")]
+    header, *rows = [[cell.strip() for cell in line[2:-1].split("|")] for line in lines]
+    for column, name in enumerate(header[1:], start=1):
+        parameters = inspect.signature(getattr(skneural, name)).parameters.values()
+        defaults = {one.name: one.default for one in parameters if one.kind is not one.VAR_KEYWORD}
+        shown = {row[0].strip("`"): ast.literal_eval(row[column].strip("`")) for row in rows if row[column]}
+        assert shown == defaults, name
+    families = [
+        name
+        for name in skneural.__all__
+        if inspect.isclass(getattr(skneural, name))
+        and "routed" in inspect.signature(getattr(skneural, name)).parameters
+    ]
+    assert set(families) == set(header[1:])
