@@ -18,9 +18,9 @@ from skneural._compat import flatten_layers, without_retracing_warnings
 from .cache import TRACING, Store
 from .data.memory_maps import give_pages_back
 from .dense_forward import dense_forward
-from .identity.obstacles import obstacle_from
 from .model.ends import ModelInputs, packed, part_of, place_of_layer
 from .model.network import Network
+from .obstacles import obstacle_from
 from .records import Data, ManyInputs
 from .xla.program import Program
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .model.network import Network
     from .xla.own_steps import StepBatch, StepCall
 
+# An array by name, the shape of one row of it (of a table: of the whole) and its dtype.
+ArrayForm: TypeAlias = tuple[str, tuple[int, ...], str]
 RowArray: TypeAlias = "NDArray[Any] | sparse.csr_array"
 
 

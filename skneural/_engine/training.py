@@ -16,12 +16,12 @@ from skneural.exceptions import TrainingDivergedError
 
 from .conduct import Conduct
 from .identity.compilable import why_not_settings
-from .identity.obstacles import ObstacleError
 from .loop.alone import train_alone
 from .loop.job import Job, make_job
 from .loop.keras_fit import fit_with_keras
 from .model.ends import ModelInputs
 from .model.network import Network
+from .obstacles import ObstacleError
 from .records import Data, Result, Settings
 
 _logger = logging.getLogger("skneural")

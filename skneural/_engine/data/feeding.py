@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skneural._engine.records import Data
+from skneural._engine.records import ArrayForm, Data
 
 from .memory_maps import give_pages_back, is_large_map
 from .named import arrays_of, name_of_input, renewed
@@ -23,8 +23,6 @@ _ALIGNMENT = 64
 RESIDENT_BYTES = 64 * 2**20
 PART_BYTES = 32 * 2**20
 Arrays = dict[str, NDArray[Any]]
-# An array by name, the shape of one row of it (of a table: of the whole) and its dtype.
-Form = tuple[str, tuple[int, ...], str]
 
 
 @dataclass
@@ -65,12 +63,12 @@ class Rows:
         self.n_bytes = given + (0 if self._stays else data.n_rows * row_bytes if is_small else PART_BYTES)
 
     @property
-    def forms(self) -> tuple[Form, ...]:
+    def forms(self) -> tuple[ArrayForm, ...]:
         """All arrays of rows by name, with the shape of a row and the dtype in which they go to a program."""
         return tuple((name, array.shape[1:], self._dtypes[name]) for name, array in arrays_of(self._data).items())
 
     @property
-    def table_forms(self) -> tuple[Form, ...]:
+    def table_forms(self) -> tuple[ArrayForm, ...]:
         """The tables by name, with their shapes and dtypes."""
         return tuple((name, table.shape, str(table.dtype)) for name, table in sorted(self.tables.items()))
 

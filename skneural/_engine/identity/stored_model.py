@@ -22,8 +22,11 @@ from skneural._compat import (
     uncompiled,
     untouched_python_random,
 )
+from skneural._engine.obstacles import ObstacleError
 
-from .architecture import (
+from .carried import mapped, unwrapped, wrapped
+from .parts import copy_of_part, is_plain, optimizer_from
+from .users_parts import (
     PARTS_OF_LAYERS,
     give_penalties,
     give_users_attributes,
@@ -32,9 +35,6 @@ from .architecture import (
     users_attributes,
     users_parts,
 )
-from .carried import mapped, unwrapped, wrapped
-from .obstacles import ObstacleError
-from .parts import copy_of_part, is_plain, optimizer_from
 
 
 @dataclass(frozen=True)

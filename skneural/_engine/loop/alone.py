@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from skneural._engine.identity.obstacles import obstacle_from
 from skneural._engine.interrupts import InterruptedCallError, interruptible
 from skneural._engine.model.network import State
 from skneural._engine.native.run import NativeRun, native_run
+from skneural._engine.obstacles import obstacle_from
 from skneural._engine.records import Result
 from skneural._engine.xla.program import Program
 from skneural._engine.xla.runs import RunShape, epochs_with_room, padded_epochs, run_program

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from skneural._engine.data.feeding import Rows, bucket
 from skneural._engine.data.rows import epoch_order, target_dtype
-from skneural._engine.identity.obstacles import obstacle_from
 from skneural._engine.interrupts import interruptible
 from skneural._engine.model.network import Network, State
 from skneural._engine.model.products import suits_xla
 from skneural._engine.model.template import Template
 from skneural._engine.native.form import has_native_run
 from skneural._engine.native.run import NativePass
+from skneural._engine.obstacles import obstacle_from
 from skneural._engine.records import Data, Result, Settings, Step
 from skneural._engine.xla.passes import PassShape, Runner, pass_program
 from skneural._engine.xla.program import Program

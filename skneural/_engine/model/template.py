@@ -29,8 +29,8 @@ from skneural._compat import (
 )
 from skneural._engine.cache import Store
 from skneural._engine.identity.compilable import why_not_model, why_not_optimizer
-from skneural._engine.identity.obstacles import ObstacleError, obstacle_from
 from skneural._engine.identity.parts import optimizer_from
+from skneural._engine.obstacles import ObstacleError, obstacle_from
 
 from .dropout import dropped, uniform_numbers
 from .ends import ModelInputs, part_of

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural._compat import compile_arguments, compiled_metrics, weighted_metrics
-from skneural._engine.identity.obstacles import obstacle_from
 from skneural._engine.model.numbers import dropout_layers
 from skneural._engine.model.optimizers import OptimizerForm, is_known, optimizer_form
 from skneural._engine.model.template import Penalty, Template
+from skneural._engine.obstacles import obstacle_from
 from skneural._engine.records import Data
 
 from .layers import Activation, Dropout, Part, Product, parts_of

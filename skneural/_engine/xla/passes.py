@@ -8,9 +8,8 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from skneural._engine.cache import Store
-from skneural._engine.data.feeding import Form
 from skneural._engine.model.template import StepInputs, Template
-from skneural._engine.records import Step
+from skneural._engine.records import ArrayForm, Step
 
 from .program import Program
 from .steps import Batch, ModelState, OwnStep, evaluate_on_batch, metric_results, train_on_batch
@@ -33,14 +32,14 @@ class PassShape:
     is_training: bool
     batch_size: int
     n_rows: int
-    rows: tuple[Form, ...]
+    rows: tuple[ArrayForm, ...]
     target_input: int | None
     remainder: int | None
     is_ordered: bool
     runner: Runner
     step: Step | None = None
     number_names: tuple[str, ...] = ()
-    tables: tuple[Form, ...] = ()
+    tables: tuple[ArrayForm, ...] = ()
 
     @property
     def is_compiled(self) -> bool:

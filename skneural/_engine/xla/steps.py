@@ -10,9 +10,9 @@ import keras
 import tensorflow as tf
 
 from skneural._compat import clear_losses, compiled_metrics
-from skneural._engine.identity.obstacles import ObstacleError
 from skneural._engine.model.ends import packed
 from skneural._engine.model.template import StepInputs, Template
+from skneural._engine.obstacles import ObstacleError
 from skneural._engine.records import Step
 
 from .own_steps import StepBatch, StepCall

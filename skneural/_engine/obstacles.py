@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Set where this package's own tests run: a fault of ours must not pass for something that cannot be compiled.
 _RAISES_OWN_FAULTS = "SKNEURAL_RAISES_OWN_FAULTS" in os.environ
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = str(Path(__file__).parent)
 
 
 class ObstacleError(Exception):
