@@ -11,9 +11,9 @@ from .identity.parts import copy_of_part, fingerprint, is_plain, with_seed
 from .identity.stored_model import brought_back, carried, duplicate
 from .memory_errors import telling_memory_errors
 from .model.ends import rows_for
-from .model.network import Network, State
+from .model.network import Network
 from .prediction import predict, predicts_itself
-from .records import Blueprint, Data, EarlyStopping, ManyInputs, Result, Settings, Step
+from .records import Blueprint, Data, EarlyStopping, ManyInputs, Result, Settings, State, Step
 from .threads import take_share_of_cores
 from .training import fit
 from .xla.own_steps import StepBatch, StepCall

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .model.network import State
+    from .records import State
 
 
 class InterruptedCallError(KeyboardInterrupt):

@@ -149,6 +149,39 @@ class Blueprint:
     numbers: Mapping[Literal["learning_rate", "weight_decay", "l2", "dropout"], float]
 
 
+@dataclass
+class State:
+    """The values of a model, in the order of ``model.variables`` and of ``model.optimizer.variables``."""
+
+    variables: list[NDArray[Any]]
+    optimizer: list[NDArray[Any]]
+
+    @classmethod
+    def of_model(cls, model: keras.Model) -> State:
+        """Copy the values of a built model."""
+        optimizer = model.optimizer
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(model.trainable_variables)
+        return cls(
+            [variable.value.numpy() for variable in model.variables],
+            [variable.value.numpy() for variable in optimizer.variables] if optimizer is not None else [],
+        )
+
+    def copy(self) -> State:
+        """Another state of the same values. The arrays are never written to, so they are shared."""
+        return State(list(self.variables), list(self.optimizer))
+
+    def write_to(self, model: keras.Model) -> None:
+        """Give a built model these values."""
+        for variable, value in zip(model.variables, self.variables, strict=True):
+            variable.assign(value)
+        if model.optimizer is not None:
+            model.optimizer.build(model.trainable_variables)
+        if self.optimizer:
+            for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
+                variable.assign(value)
+
+
 @dataclass(frozen=True)
 class EarlyStopping:
     """Stop after ``patience`` epochs in which ``monitor`` has not improved by more than ``min_delta``."""

@@ -8,7 +8,7 @@ import pytest
 from test_equals_keras import BATCH_SIZE, N_ROWS, OPTIMIZERS, build, make_data, train_both_ways
 
 from skneural._engine import Data, Network, Settings, fit
-from skneural._engine.loop.job import make_job
+from skneural._engine.loop.passes import passes_of
 from skneural._engine.model.template import Template
 from skneural._engine.native import form as _native_form
 
@@ -168,7 +168,7 @@ def test_dropout_drops_what_programs_drop(monkeypatch):
 def way_of(model, data=None, validation=None, **settings):
     data = make_data("sparse") if data is None else data
     settings = Settings(**{"epochs": 1, "batch_size": BATCH_SIZE, "seed": 0} | settings)
-    return make_job(Network.from_model(model), data, validation, settings).training.shape.runner
+    return passes_of(Network.from_model(model), data, validation, settings)[0].shape.runner
 
 
 def test_targets_of_validation_of_another_shape_are_for_programs():

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers as L
 
 from skneural._engine import Data, Network, Settings, fit
-from skneural._engine.loop.job import make_job
+from skneural._engine.loop.passes import passes_of
 from skneural._engine.model import products as _products
 from skneural._engine.model.products import let_layers_use_products, suits_xla
 from skneural._engine.xla import runs as _run_programs
@@ -147,9 +147,11 @@ def test_validation_is_in_batches_that_xla_suits():
     rng = np.random.default_rng(0)
     data = Data.of(rng.random((300, 28, 28, 1), dtype=np.float32), rng.integers(0, 3, 300))
     network = Network.from_model(images_model(L.Conv2D(8, 3, padding="same"), side=28))
-    job = make_job(network, data, data, Settings(epochs=1, batch_size=2, seed=0))
-    assert job.training.shape.is_compiled
-    assert job.validation.shape.batch_size == 64
-    job = make_job(network, data, data, Settings(epochs=1, batch_size=2, validation_batch_size=128, seed=0))
-    assert not job.training.shape.is_compiled
-    assert job.validation.shape.batch_size == 256
+    training, judged = passes_of(network, data, data, Settings(epochs=1, batch_size=2, seed=0))
+    assert training.shape.is_compiled
+    assert judged.shape.batch_size == 64
+    training, judged = passes_of(
+        network, data, data, Settings(epochs=1, batch_size=2, validation_batch_size=128, seed=0)
+    )
+    assert not training.shape.is_compiled
+    assert judged.shape.batch_size == 256

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
@@ -440,6 +441,24 @@ def test_a_target_that_is_the_input_is_not_copied():
     assert part.targets is part.inputs[0]
     with pytest.raises(TypeError, match=r"Data takes a tuple of inputs"):
         Data(X, X)
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("way", ["native", "compiled", "keras"])
+def test_sparse_rows_that_are_their_own_targets(way):
+    arguments = {"validation_freq": 1} if way == "keras" else {}
+    networks = []
+    for rows in (X, sparse.csr_array(X)):
+        networks.append(linear_autoencoder(None if way == "compiled" else "mse"))
+        settings = Settings(
+            epochs=2,
+            batch_size=16,
+            seed=0,
+            step=RECONSTRUCT if way == "compiled" else None,
+            keras_fit_arguments=arguments,
+        )
+        assert fit(networks[-1], Data.of(rows, rows), Data.of(rows, rows), settings).way == way
+    assert_close(networks[1], networks[0].get_weights())
 
 
 def test_renewed_data_of_another_shape_are_refused():

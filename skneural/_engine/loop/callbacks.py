@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from skneural._compat import compiled_metrics, take_initial_epoch
-from skneural._engine.model.network import Network, State
-from skneural._engine.records import Settings
+from skneural._engine.model.network import Network
+from skneural._engine.records import Settings, State
 
 
 class _Collector(keras.callbacks.Callback):

@@ -7,17 +7,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from skneural._compat import initial_epoch_of, take_initial_epoch, without_retracing_warnings
 from skneural._engine.data.named import renewed
 from skneural._engine.data.rows import dense_rows, epoch_order, n_batches, target_dtype
 from skneural._engine.model.network import Network
-from skneural._engine.records import Data, Result, Settings
+from skneural._engine.records import Data, Settings, State
 
-from .judge import EpochJudge
-
-Weights = list[NDArray[Any]]
+from .job import Job, Way
 
 
 class _Batches(keras.utils.PyDataset):
@@ -83,77 +80,92 @@ class _ScheduleCallback(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = self._rate
 
 
-class _JudgeCallback(keras.callbacks.Callback):
-    """Brings the judge and the caller's hooks into Keras's loop, behind the user's own callbacks."""
+class _JobCallback(keras.callbacks.Callback):
+    """Brings the job and the caller's hooks into Keras's loop, behind the user's own callbacks."""
 
-    def __init__(self, judge: EpochJudge[Weights], settings: Settings, batches: _Batches) -> None:
+    def __init__(self, job: Job, batches: _Batches) -> None:
         super().__init__()
-        self._judge = judge
-        self._settings = settings
+        self._job = job
         self._batches = batches
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         restored = initial_epoch_of(self.model)
         if restored:
+            self._job.epoch = restored
             self._batches.go_on_from(restored)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        if self._settings.on_epoch_begin is not None:
-            self._settings.on_epoch_begin(epoch)
+        self._job.ask()
+        if self._job.settings.on_epoch_begin is not None:
+            self._job.settings.on_epoch_begin(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        if self._judge.end_epoch(epoch, logs if logs is not None else {}, self.model.get_weights):
+        self._job.end_epoch(logs if logs is not None else {}, self._weights)
+        if self._job.judge.stopped_by is not None:
             self.model.stop_training = True
 
+    def _weights(self) -> State:
+        return State([variable.value.numpy() for variable in self.model.variables], [])
 
-def fit_with_keras(
-    network: Network, train: Data, validation: Data | None, settings: Settings, why_keras: str
-) -> Result:
-    """Train a network with Keras's own ``fit``; the order of the rows is that of the compiled programs."""
-    model = network.model
-    _check_dtype_of_penalties(model)
-    arguments = dict(settings.keras_fit_arguments)
-    dtype = input_dtype(model) if len(train.inputs) == 1 and train.names is None else None
-    batches = _Batches(train, settings.batch_size, dtype, settings, network)
-    if validation is not None:
-        size = settings.validation_batch_size or settings.batch_size
-        arguments["validation_data"] = _Batches(validation, size, dtype, None)
-    scheduling = [] if settings.learning_rate_factors is None else [_ScheduleCallback(settings)]
-    judge: EpochJudge[Weights] = EpochJudge(settings)
-    interrupted = False
-    n_steps_before = int(model.optimizer.iterations)
-    try:
-        with without_retracing_warnings():
-            model.fit(
-                batches,
-                epochs=settings.initial_epoch + settings.epochs,
-                initial_epoch=settings.initial_epoch,
-                verbose=settings.verbose,
-                callbacks=[*scheduling, *settings.callbacks, _JudgeCallback(judge, settings, batches)],
-                shuffle=False,
-                **arguments,
-            )
-    except KeyboardInterrupt:
-        has_trained = judge.n_epochs > 0 or int(model.optimizer.iterations) > n_steps_before
-        if not (has_trained and settings.keeps_interrupted()):
-            raise
-        interrupted = True
-    finally:
-        take_initial_epoch(model)
-    for schedule in scheduling:
-        schedule.restore()
-    weights = judge.kept if interrupted else judge.weights_to_restore
-    if weights is not None:
-        model.set_weights(weights)
-    stopped_early = judge.n_epochs < settings.epochs
-    return Result(
-        history=judge.history or {"loss": []},
-        n_epochs=judge.n_epochs,
-        best_epoch=judge.best_epoch,
-        stopped_by="interrupt" if interrupted else judge.stopped_by or ("callback" if stopped_early else "epochs"),
-        way="keras",
-        why_keras=why_keras,
-    )
+
+class KerasFit:
+    """A runner that trains with Keras's own ``fit``, all epochs at once: Keras has a loop of its own.
+
+    The order of the rows is that of the compiled programs.
+    """
+
+    way: Way = "keras"
+
+    def __init__(self, job: Job, train: Data, validation: Data | None, why_keras: str) -> None:
+        self.why_keras: str | None = why_keras
+        self._job = job
+        self._train = train
+        self._validation = validation
+        self._scheduling = [] if job.settings.learning_rate_factors is None else [_ScheduleCallback(job.settings)]
+
+    def prepare(self) -> None:
+        """Raise for what Keras cannot do."""
+        _check_dtype_of_penalties(self._job.network.model)
+
+    def begin(self) -> None:
+        """Do nothing: Keras tells its callbacks."""
+
+    def run(self) -> None:
+        """Train for all epochs."""
+        job, settings, model = self._job, self._job.settings, self._job.network.model
+        arguments = dict(settings.keras_fit_arguments)
+        dtype = input_dtype(model) if len(self._train.inputs) == 1 and self._train.names is None else None
+        batches = _Batches(self._train, settings.batch_size, dtype, settings, job.network)
+        if self._validation is not None:
+            size = settings.validation_batch_size or settings.batch_size
+            arguments["validation_data"] = _Batches(self._validation, size, dtype, None)
+        n_steps_before = int(model.optimizer.iterations)
+        try:
+            with without_retracing_warnings():
+                model.fit(
+                    batches,
+                    epochs=settings.initial_epoch + settings.epochs,
+                    initial_epoch=settings.initial_epoch,
+                    verbose=settings.verbose,
+                    callbacks=[*self._scheduling, *settings.callbacks, _JobCallback(job, batches)],
+                    shuffle=False,
+                    **arguments,
+                )
+        finally:
+            take_initial_epoch(model)
+            job.has_trained = job.judge.n_epochs > 0 or int(model.optimizer.iterations) > n_steps_before
+        if job.n_epochs_left > 0:
+            job.judge.stopped_by = job.judge.stopped_by or "callback"
+        job.is_done = True
+
+    def end(self) -> None:
+        """Do nothing: Keras tells its callbacks."""
+
+    def put_right(self) -> None:
+        """Undo the schedule."""
+        for schedule in self._scheduling:
+            schedule.restore()
+        self._job.state = State.of_model(self._job.network.model)
 
 
 def _check_dtype_of_penalties(model: keras.Model) -> None:

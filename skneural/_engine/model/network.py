@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,45 +17,13 @@ from skneural._engine.data.rows import target_dtype
 from skneural._engine.identity.architecture import architecture_key, copy_of
 from skneural._engine.identity.compilable import why_not_loss, why_not_model
 from skneural._engine.identity.stored_model import RebuiltModel, StoredModel, stored
+from skneural._engine.records import State
 
 from .numbers import apply_numbers, number_slots
 from .template import Template, build_model, kept_template, template_of
 
 if TYPE_CHECKING:
     from skneural._engine.records import Blueprint, RowArray
-
-
-@dataclass
-class State:
-    """The values of a model, in the order of ``model.variables`` and of ``model.optimizer.variables``."""
-
-    variables: list[NDArray[Any]]
-    optimizer: list[NDArray[Any]]
-
-    @classmethod
-    def of_model(cls, model: keras.Model) -> State:
-        """Copy the values of a built model."""
-        optimizer = model.optimizer
-        if optimizer is not None and not optimizer.built:
-            optimizer.build(model.trainable_variables)
-        return cls(
-            [variable.value.numpy() for variable in model.variables],
-            [variable.value.numpy() for variable in optimizer.variables] if optimizer is not None else [],
-        )
-
-    def copy(self) -> State:
-        """Another state of the same values. The arrays are never written to, so they are shared."""
-        return State(list(self.variables), list(self.optimizer))
-
-    def write_to(self, model: keras.Model) -> None:
-        """Give a built model these values."""
-        for variable, value in zip(model.variables, self.variables, strict=True):
-            variable.assign(value)
-        if model.optimizer is not None:
-            model.optimizer.build(model.trainable_variables)
-        if self.optimizer:
-            for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
-                variable.assign(value)
 
 
 class Network:

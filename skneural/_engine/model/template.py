@@ -31,6 +31,7 @@ from skneural._engine.cache import Store
 from skneural._engine.identity.compilable import why_not_model, why_not_optimizer
 from skneural._engine.identity.parts import optimizer_from
 from skneural._engine.obstacles import ObstacleError, obstacle_from
+from skneural._engine.records import State
 
 from .dropout import dropped, uniform_numbers
 from .ends import ModelInputs, part_of
@@ -128,6 +129,15 @@ class Template:
             _logger.debug("The optimizer cannot be copied: %s.", obstacle_from(error))
             return model.optimizer
         return optimizer
+
+    def with_averages(self, state: State) -> State:
+        """Put an optimizer's moving averages in the place of the weights, as Keras does when training ends."""
+        if not self.average_indices:
+            return state
+        variables = list(state.variables)
+        for index, average in zip(self.trainable_indices, self.average_indices, strict=True):
+            variables[index] = state.optimizer[average]
+        return State(variables, state.optimizer)
 
     @property
     def looks_at_all_rows(self) -> bool:

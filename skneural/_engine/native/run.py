@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from skneural._engine.cache import Store
 from skneural._engine.interrupts import InterruptedCallError
-from skneural._engine.model.network import State
 from skneural._engine.model.template import Template
+from skneural._engine.records import State
 from skneural._engine.threads import threads_for
 from skneural._engine.xla.passes import Inputs, PassShape
 from skneural._engine.xla.runs import MAX_RUN_PROGRAMS, RunShape
