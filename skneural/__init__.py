@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._displays._network import NetworkDisplay
     from ._displays._reconstruction import ReconstructionDisplay
     from ._displays._training_curves import TrainingCurveDisplay
+    from ._neighbor_embedding import NeighborEmbedding
     from ._parallel.backend import parallel_fits
     from ._recurrent import RecurrentNetClassifier, RecurrentNetRegressor
     from ._versions import show_versions
@@ -33,6 +34,7 @@ __all__ = [
     "DenseNetRegressor",
     "KerasClassifier",
     "KerasRegressor",
+    "NeighborEmbedding",
     "NetworkDisplay",
     "ReconstructionDisplay",
     "RecurrentNetClassifier",
@@ -52,6 +54,7 @@ _MODULE_OF = {
     "DenseNetRegressor": "._dense",
     "KerasClassifier": "._wrapper",
     "KerasRegressor": "._wrapper",
+    "NeighborEmbedding": "._neighbor_embedding",
     "NetworkDisplay": "._displays._network",
     "ReconstructionDisplay": "._displays._reconstruction",
     "RecurrentNetClassifier": "._recurrent",

@@ -60,7 +60,7 @@ class Standardization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="skneural")
 class RandomAffine(keras.layers.Layer):
-    """Turns, shifts, zooms and mirrors each image at random, in training only.
+    """Turns, shifts, zooms, slants and mirrors each image at random, in training only.
 
     One affine map takes the place of several layers, so that pixels are interpolated (bilinear) once. What comes in
     from outside of the image repeats its edge.
@@ -75,11 +75,11 @@ class RandomAffine(keras.layers.Layer):
         The largest change of size, as a fraction; 0.1 means factors from 0.9 to 1.1.
     horizontal_flip : bool
         Whether every other image, on average, has its left and right exchanged.
+    shear_range : float
+        The largest slant to either side, as a shift to the right for each pixel downwards.
     """
 
     is_row_wise = True
-    # Angle, shift down, shift to the right, zoom, mirror.
-    n_uniform_numbers = 5
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class RandomAffine(keras.layers.Layer):
         shift_range: float = 0.0,
         zoom_range: float = 0.0,
         horizontal_flip: bool = False,
+        shear_range: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +95,9 @@ class RandomAffine(keras.layers.Layer):
         self.shift_range = shift_range
         self.zoom_range = zoom_range
         self.horizontal_flip = horizontal_flip
+        self.shear_range = shear_range
+        # Angle, shift down, shift to the right, zoom, mirror, and the slant.
+        self.n_uniform_numbers = 6 if shear_range else 5
         # A seed of its own keeps Keras from drawing one from Python's global generator.
         self.generator = keras.random.SeedGenerator(0)
         # XLA makes one pass over the pixels of what would be some forty operations.
@@ -109,11 +113,11 @@ class RandomAffine(keras.layers.Layer):
         return self._move(inputs, self._maps(uniform, inputs.shape[1:3]))
 
     def uniform_numbers(self, n_rows: int | tf.Tensor) -> tf.Tensor:
-        """Draw numbers in [0, 1), shape (n_rows, 5); the engine puts its own source in this place."""
+        """Draw numbers in [0, 1), shape (n_rows, 5 or 6); the engine puts its own source in this place."""
         return keras.random.uniform((n_rows, self.n_uniform_numbers), seed=self.generator)
 
     def _maps(self, uniform: tf.Tensor, image_shape: tuple[int, int]) -> tf.Tensor:
-        """Make the map of each image, shape (n, 6), from its uniform numbers, shape (n, 5)."""
+        """Make the map of each image, shape (n, 6), from its uniform numbers, shape (n, 5 or 6)."""
         height, width = image_shape
         signed = 2.0 * uniform - 1.0
         return affine_maps(
@@ -122,6 +126,7 @@ class RandomAffine(keras.layers.Layer):
             shifts_right=signed[:, 2] * self.shift_range * width,
             zooms=1.0 + signed[:, 3] * self.zoom_range,
             mirrors=1.0 - 2.0 * tf.cast(uniform[:, 4] < (0.5 if self.horizontal_flip else 0.0), tf.float32),
+            slants=signed[:, 5] * self.shear_range if self.shear_range else None,
             image_shape=image_shape,
         )
 
@@ -131,7 +136,7 @@ class RandomAffine(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        names = ("rotation_range", "shift_range", "zoom_range", "horizontal_flip")
+        names = ("rotation_range", "shift_range", "zoom_range", "horizontal_flip", "shear_range")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
@@ -143,18 +148,21 @@ def affine_maps(
     zooms: tf.Tensor,
     mirrors: tf.Tensor,
     image_shape: tuple[int, int],
+    slants: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Give for each image the map from a place in the result to the place in the image that it is taken from.
 
     Angles are in radians, counter-clockwise as the image is seen, about its middle; shifts in pixels; ``mirrors`` is -1
-    to exchange left and right, else 1. All have shape (n,). The maps have the shape (n, 6): the place taken is at
-    x' = a0 x + a1 y + a2, y' = a3 x + a4 y + a5.
+    to exchange left and right, else 1; ``slants`` in pixels to the right for each pixel downwards. All have shape (n,).
+    The maps have the shape (n, 6): the place taken is at x' = a0 x + a1 y + a2, y' = a3 x + a4 y + a5.
     """
     middle_y, middle_x = (image_shape[0] - 1) / 2.0, (image_shape[1] - 1) / 2.0
     cosines, sines = tf.cos(angles) / zooms, tf.sin(angles) / zooms
     # The middle of the result, moved back by the shift, is the middle of the image.
     from_x, from_y = middle_x + shifts_right, middle_y + shifts_down
     a0, a1, a3, a4 = mirrors * cosines, -mirrors * sines, sines, cosines
+    if slants is not None:
+        a1, a4 = a1 - slants * a0, a4 - slants * a3
     a2 = middle_x - a0 * from_x - a1 * from_y
     a5 = middle_y - a3 * from_x - a4 * from_y
     return tf.stack([a0, a1, a2, a3, a4, a5], axis=1)

@@ -29,7 +29,7 @@ from ._code_layers import TiedDense
 from ._column_scaling import ColumnScaling
 from ._conv_architecture import image_shape_of
 from ._drawn_codes import DrawnRows
-from ._families import SHARED_CONSTRAINTS, Head, check_sizes
+from ._families import SHARED_CONSTRAINTS, Head, check_image_shape, check_sizes
 from ._keras_arguments import Schedule
 from ._one_state import of_one_state
 from ._paragraphs import with_shared_paragraphs
@@ -37,7 +37,7 @@ from ._principal_axes import principal_axes
 from ._projection_start import begin_as_projection
 from ._scikit_compat import Interval, StrOptions
 from ._training_rows import TrainingRows
-from ._transformers import FamilyTransformer
+from ._transformers import IncrementalTransformer
 from ._types import RandomState, Rows
 from ._validation import validate_padded_rows
 from ._weights import finite_sum, normalize_weights
@@ -47,7 +47,7 @@ _SHARED = {name: SHARED_CONSTRAINTS[name] for name in SHARED_CONSTRAINTS if name
 
 
 @with_shared_paragraphs
-class Autoencoder(FamilyTransformer):
+class Autoencoder(IncrementalTransformer):
     r"""A network that finds a code of few numbers for each row, from which another one brings the row back.
 
     It minimises the mean over rows x of w_x * \|\|g(f(x)) - x\|\|^2 / n_features, on columns that are centred and
@@ -261,15 +261,9 @@ class Autoencoder(FamilyTransformer):
         if self.image_shape is None:
             return None
         owner = type(self).__name__
-        shape = check_sizes(owner, "image_shape", self.image_shape)
-        if len(shape) not in (2, 3):
-            raise ValueError(
-                f"The 'image_shape' parameter of {owner} must be (height, width) or (height, width, channels). "
-                f"Got {shape}."
-            )
         if not check_sizes(owner, "filters", self.filters):
             raise ValueError(f"The 'filters' parameter of {owner} must have an entry for at least one convolution.")
-        return shape
+        return check_image_shape(owner, self.image_shape)
 
     @property
     def _is_projection(self) -> bool:

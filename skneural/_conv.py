@@ -12,7 +12,15 @@ import numpy as np
 from . import _engine
 from ._augmentation import augmentation_of
 from ._conv_architecture import STANDARDIZATION, ConvArchitecture, build_conv, image_shape_of, pooled
-from ._families import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes, is_one_size
+from ._families import (
+    CLASSIFIER_CONSTRAINTS,
+    SHARED_CONSTRAINTS,
+    FamilyEstimator,
+    Head,
+    check_image_shape,
+    check_sizes,
+    is_one_size,
+)
 from ._paragraphs import Paragraphs, with_shared_paragraphs
 from ._scikit_compat import Interval, StrOptions
 from ._supervised_families import FamilyClassifier, FamilyRegressor
@@ -116,23 +124,12 @@ class _ConvNet(FamilyEstimator):
             self._kernels(len(self._given_filters()))
         check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
         self._augmentation()
-        self._given_image_shape()
+        self._augmentation()
+        check_image_shape(type(self).__name__, self.image_shape)
 
     @property
     def _chooses_filters(self) -> bool:
         return isinstance(self.filters, str)
-
-    def _given_image_shape(self) -> tuple[int, ...] | None:
-        owner = type(self).__name__
-        if self.image_shape is None:
-            return None
-        given = check_sizes(owner, "image_shape", self.image_shape)
-        if len(given) not in (2, 3):
-            raise ValueError(
-                f"The 'image_shape' parameter of {owner} must be (height, width) or (height, width, channels). "
-                f"Got {given}."
-            )
-        return given
 
     def _given_filters(self) -> tuple[int, ...]:
         owner = type(self).__name__
@@ -160,7 +157,7 @@ class _ConvNet(FamilyEstimator):
     def _architecture(self, head: Head) -> ConvArchitecture:
         owner = type(self).__name__
         row_shape = tuple(int(size) for size in self.X_shape_[1:])
-        image_shape = image_shape_of(owner, self._given_image_shape(), row_shape)
+        image_shape = image_shape_of(owner, check_image_shape(owner, self.image_shape), row_shape)
         filters = auto_filters(image_shape) if self._chooses_filters else self._given_filters()
         kernel_sizes, pool_sizes = self._fitted_sizes(image_shape, self._kernels(len(filters)))
         hidden = check_sizes(owner, "hidden_layer_sizes", self.hidden_layer_sizes)

@@ -243,7 +243,10 @@ class FamilyEstimator(NeuralEstimator):
                     f"learning rate of its own. Got {self.learning_rate!r}: give the optimizer by name or class."
                 )
             return resolve_optimizer(owner, self.optimizer, routed)
-        return resolve_optimizer(owner, self.optimizer, {"learning_rate": self.learning_rate} | routed)
+        return resolve_optimizer(owner, self.optimizer, {"learning_rate": self._first_learning_rate()} | routed)
+
+    def _first_learning_rate(self) -> Any:
+        return self.learning_rate
 
     def _resolved_metrics(self) -> list[Any]:
         return resolve_metrics(type(self).__name__, self.metrics, self._routed("metrics"))
@@ -397,3 +400,15 @@ def check_sizes(owner: str, parameter: str, sizes: Any) -> tuple[int, ...]:
                 f"Got {size!r} at position {position}."
             )
     return tuple(int(size) for size in listed)
+
+
+def check_image_shape(owner: str, image_shape: Any) -> tuple[int, ...] | None:
+    """Return the ``image_shape`` parameter as (height, width) or (height, width, channels); None where it is None."""
+    if image_shape is None:
+        return None
+    shape = check_sizes(owner, "image_shape", image_shape)
+    if len(shape) not in (2, 3):
+        raise ValueError(
+            f"The 'image_shape' parameter of {owner} must be (height, width) or (height, width, channels). Got {shape}."
+        )
+    return shape

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +13,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from ._neighbors import Neighbors, neighboring_cells, neighbors_of_graph, unit_rows
-from ._principal import PrincipalAxes
+from ._principal import PrincipalColumns
 
 # Images with fewer pixels than this on a side are enlarged twice, and need more maps for the same steps in pixels.
 _SMALL_SIDE = 16
@@ -30,6 +33,27 @@ class Deformations:
     log_scale: float = 0.15
     shear: float = 0.2
     shift: float = 0.06
+
+    @classmethod
+    def of(cls, owner: str, given: Mapping[str, Any]) -> Deformations:
+        """Take some of the ranges from the 'augment' parameter of an estimator."""
+        known = [field.name for field in fields(cls)]
+        for name, value in given.items():
+            if name not in known or not isinstance(value, Real) or value < 0:
+                raise ValueError(
+                    f"The 'augment' parameter of {owner} must be a bool or a dict of numbers >= 0 with any of the keys "
+                    f"{', '.join(map(repr, known))}. Got {name!r}: {value!r}."
+                )
+        return cls(**{name: float(value) for name, value in given.items()})
+
+    def of_layer(self) -> tuple[tuple[str, float], ...]:
+        """Give the arguments of the layer that changes images in training; it zooms both sides alike."""
+        return (
+            ("rotation_range", self.rotation),
+            ("shift_range", self.shift),
+            ("zoom_range", self.log_scale),
+            ("shear_range", self.shear),
+        )
 
 
 def affine_operators(
@@ -115,7 +139,7 @@ def neighbors_of_images(
     size = (height * 2, width * 2) if is_small else (height, width)
     maps = affine_operators(size, ranges or Deformations(), n_maps, generator)
     rows = _on_pixels(X, larger, n_channels) if is_small else X
-    axes = PrincipalAxes.of(rows, seed)
+    axes = PrincipalColumns.of(rows, seed)
     origin = (_background(rows, (*size, n_channels)) @ axes.kernel).astype(np.float32)
     plain = unit_rows(rows @ axes.kernel.astype(np.float32) - origin)
     # A map and the projection are both linear, so that one product of matrices gives the coordinates of a copy.

@@ -13,14 +13,15 @@ _LEAST_SCALE = 1e-3
 _BLOCK_ROWS = 65_536
 
 
-def fuzzy_graph(neighbors: Neighbors) -> sparse.csr_array:
-    """Join the weights of all rows, A, to the symmetric graph A + A' - A * A' of shape (n_rows, n_rows), float32.
+def fuzzy_graph(neighbors: Neighbors, weights: NDArray[np.float32] | None = None) -> sparse.csr_array:
+    """Join the weights of both directions, A and A', to the symmetric graph A + A' - A * A' (float32).
 
+    ``weights`` has the shape (n_rows, k) of the neighbours, and is by default what their distances say.
     The weight of an edge is the probability that at least one of its two directions exists: the union of fuzzy sets
     (McInnes, Healy and Melville 2018, section 3.1, https://arxiv.org/abs/1802.03426).
     """
     n_rows, k = neighbors.indices.shape
-    weights = fuzzy_weights(neighbors.distances)
+    weights = fuzzy_weights(neighbors.distances) if weights is None else weights
     starts = np.arange(0, n_rows * k + 1, k, dtype=np.int32) if k else np.zeros(n_rows + 1, np.int32)
     directed = sparse.csr_array((weights.ravel(), neighbors.indices.ravel(), starts), shape=(n_rows, n_rows))
     directed.sum_duplicates()

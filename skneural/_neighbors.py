@@ -45,7 +45,7 @@ def nearest_neighbors(X: NDArray[Any], n_neighbors: int, *, metric: str | Callab
         return Neighbors(np.empty((n_rows, 0), np.int32), np.empty((n_rows, 0), np.float32))
     if metric == "cosine":
         found = nearest_neighbors(unit_rows(X), k, metric="euclidean", seed=seed)
-        return Neighbors(found.indices, np.square(found.distances) / np.float32(2))
+        return Neighbors(found.indices, (found.distances**2 / 2).astype(np.float32))
     X = np.ascontiguousarray(X)
     if not has_fast_neighbors(X, metric):
         distances, indices = NearestNeighbors(n_neighbors=k + 1, metric=metric).fit(X).kneighbors(X)

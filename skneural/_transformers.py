@@ -1,4 +1,4 @@
-"""Families without a y: they learn from rows alone, and give each row a place in fewer dimensions."""
+"""Families without a y: they give each row a place in fewer dimensions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FEWEST_TO_SPLIT = 10
 
 
 class FamilyTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FamilyEstimator, BaseEstimator):
-    """A family that learns from rows alone."""
+    """A family that gives each row a place in fewer dimensions."""
 
     metrics: Any = None
 
@@ -38,20 +38,6 @@ class FamilyTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Famil
     @property
     def _n_features_out(self) -> int:
         return int(self.n_components_)
-
-    # --- rows ---------------------------------------------------------------------------------------------------
-
-    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any = None) -> TrainingRows:
-        rows = super()._validate(X, y, sample_weight, reset=reset)
-        # A row of weight two is then the row twice, also where rows are split off.
-        return TrainingRows(*merge_equal_rows(*rows[:3])) if are_few(rows.X) else rows
-
-    def _split(
-        self, rows: TrainingRows, validation: tuple[Any, Any, Any], schedule: Schedule
-    ) -> tuple[TrainingRows, TrainingRows | None]:
-        if validation[0] is None and rows.n_rows < _FEWEST_TO_SPLIT:
-            return rows, None
-        return super()._split(rows, validation, schedule)
 
     # --- what the network answers -------------------------------------------------------------------------------
 
@@ -69,7 +55,21 @@ class FamilyTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Famil
         check_container(type(self).__name__, X)
         return self._encode_features(self._validate_rows(X, reset=False))
 
-    # --- public methods -----------------------------------------------------------------------------------------
+
+class IncrementalTransformer(FamilyTransformer):
+    """A transformer that learns from weighted rows one by one, and may go on with others."""
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any = None) -> TrainingRows:
+        rows = super()._validate(X, y, sample_weight, reset=reset)
+        # A row of weight two is then the row twice, also where rows are split off.
+        return TrainingRows(*merge_equal_rows(*rows[:3])) if are_few(rows.X) else rows
+
+    def _split(
+        self, rows: TrainingRows, validation: tuple[Any, Any, Any], schedule: Schedule
+    ) -> tuple[TrainingRows, TrainingRows | None]:
+        if validation[0] is None and rows.n_rows < _FEWEST_TO_SPLIT:
+            return rows, None
+        return super()._split(rows, validation, schedule)
 
     def fit(
         self,

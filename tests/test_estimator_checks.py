@@ -18,6 +18,7 @@ from skneural import (
     DenseNetRegressor,
     KerasClassifier,
     KerasRegressor,
+    NeighborEmbedding,
     RecurrentNetClassifier,
     RecurrentNetRegressor,
 )
@@ -61,7 +62,12 @@ REGRESSORS = [
 ]
 
 
-TRANSFORMERS = [Autoencoder(), Autoencoder(hidden_layer_sizes=()), Autoencoder(variational=True, epochs=3)]
+TRANSFORMERS = [
+    Autoencoder(),
+    Autoencoder(hidden_layer_sizes=()),
+    Autoencoder(variational=True, epochs=3),
+    NeighborEmbedding(epochs=2),
+]
 
 
 def _name(estimator):

@@ -59,7 +59,7 @@ def test_the_distance_is_the_smallest_over_the_maps_and_both_directions():
     maps = affine_operators((16, 16), Deformations(), 3, np.random.default_rng(5))
     copies = [images, *((operator @ images.T).T for operator in maps)]
     # 39 axes hold all that 40 centred images differ in; the copies are seen on them too.
-    axes = _image_maps.PrincipalAxes.of(images, 5)
+    axes = _image_maps.PrincipalColumns.of(images, 5)
     seen = [copy @ axes.kernel for copy in copies]
     distances = np.min([cdist(copy, seen[0], "cosine") for copy in seen], axis=0)
     distances = np.minimum(distances, distances.T)
