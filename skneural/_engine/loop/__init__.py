@@ -1,4 +1,4 @@
-"""The epochs of one training run: its job, when it stops, callbacks, and Keras's own loop.
+"""The epochs of one training run: the loop over them, its job and its runners, when it stops, callbacks.
 
 It imports all of the engine but what stands at its door.
 """
