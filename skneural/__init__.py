@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._autoencoder import Autoencoder
     from ._conv import ConvNetClassifier, ConvNetRegressor
     from ._dense import DenseNetClassifier, DenseNetRegressor
+    from ._displays._embedding import EmbeddingDisplay
     from ._displays._network import NetworkDisplay
     from ._displays._reconstruction import ReconstructionDisplay
     from ._displays._training_curves import TrainingCurveDisplay
@@ -32,6 +33,7 @@ __all__ = [
     "ConvNetRegressor",
     "DenseNetClassifier",
     "DenseNetRegressor",
+    "EmbeddingDisplay",
     "KerasClassifier",
     "KerasRegressor",
     "NeighborEmbedding",
@@ -52,6 +54,7 @@ _MODULE_OF = {
     "ConvNetRegressor": "._conv",
     "DenseNetClassifier": "._dense",
     "DenseNetRegressor": "._dense",
+    "EmbeddingDisplay": "._displays._embedding",
     "KerasClassifier": "._wrapper",
     "KerasRegressor": "._wrapper",
     "NeighborEmbedding": "._neighbor_embedding",

@@ -39,7 +39,7 @@ _N_LANDMARKS = 1000
 _DENSE_LAYERS_OF_IMAGES = (128,)
 _RATE_OF_RADIAL_UNITS, _RATE_OF_OTHERS = 0.05, 0.005
 _LEAST_STEPS = 1000
-_FEWEST_EPOCHS, _FEWEST_EPOCHS_OF_IMAGES = 25, 36
+_MOST_EPOCHS, _MOST_EPOCHS_OF_IMAGES, _FEW_ROWS = 25, 36, 10_000
 _MAX_BATCH = 256
 _SHARED = ("activation", "learning_rate_schedule", "shuffle", "warm_start", "random_state", "verbose")
 
@@ -98,8 +98,8 @@ class NeighborEmbedding(FamilyTransformer):
     learning_rate_schedule : {"constant", "cosine"}, default="cosine"
         "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
     epochs : int or "auto", default="auto"
-        Passes over the rows, each with one of its neighbours. "auto" is 25, for images 36, and more for few rows,
-        so that there are at least 1,000 steps.
+        Passes over the rows, each with one of its neighbours. "auto" is 25 for 10,000 rows, for images 36, fewer for
+        more rows, as their square root, and more for few rows, so that there are at least 1,000 steps.
     batch_size : int or "auto", default="auto"
         Rows per step, to which as many neighbours come. "auto" is a power of two of at most an eighth of the rows,
         within 32 and 256.
@@ -433,7 +433,8 @@ class NeighborEmbedding(FamilyTransformer):
     def _n_epochs(self, epochs: Any, n_rows: int, batch_size: int) -> int:
         if epochs != "auto":
             return super()._n_epochs(epochs, n_rows, batch_size)
-        fewest = _FEWEST_EPOCHS if self.image_shape is None else _FEWEST_EPOCHS_OF_IMAGES
+        most = _MOST_EPOCHS if self.image_shape is None else _MOST_EPOCHS_OF_IMAGES
+        fewest = round(min(most, most * np.sqrt(_FEW_ROWS / n_rows)))
         return max(fewest, -(-_LEAST_STEPS // -(-n_rows // batch_size)))
 
     # --- public methods -----------------------------------------------------------------------------------------
