@@ -3,8 +3,8 @@
     python benchmarks/embedding.py --data FOLDER [--seeds 3] [--quick] [--large] [--methods NAME ...]
 
 FOLDER holds ``mnist.npz`` and ``tabular/*.csv.gz``. Each fit has a process of its own, so that what a process does
-first (imports, compiling) is in its seconds. No fit sees a label; they are for the nearest neighbours that judge a place by
-those of the training rows. A peer that is not installed is skipped, saying so. Autoencoders are measured in
+first (imports, compiling) is in its seconds. No fit sees a label; they are for the nearest neighbours that judge a
+place by those of the training rows. A peer that is not installed is skipped, saying so. Autoencoders are measured in
 ``benchmarks/reconstruction.py``.
 """
 

@@ -238,13 +238,14 @@ class EmbeddingDisplay:
     ) -> None:
         style = {"s": float(np.clip(20_000 / len(places), 2, 30)), "linewidths": 0} | style
         if labels is None:
-            by_number = {} if numbers is None else {"c": numbers, "cmap": cmap or "viridis"}
-            self.points_ = [self.ax_.scatter(*places.T, **by_number, **style)]
+            by_number: dict[str, Any] = {} if numbers is None else {"c": numbers, "cmap": cmap or "viridis"}
+            self.points_ = [self.ax_.scatter(places[:, 0], places[:, 1], **by_number, **style)]
             if numbers is not None:
                 self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_)
             return
         for label, color in zip(np.unique(labels), colors, strict=True):
-            self.points_.append(self.ax_.scatter(*places[labels == label].T, color=color, label=str(label), **style))
+            across, upwards = places[labels == label].T
+            self.points_.append(self.ax_.scatter(across, upwards, color=color, label=str(label), **style))
 
     def _shade(
         self,
@@ -257,10 +258,10 @@ class EmbeddingDisplay:
         """Colour cells by the mean of what is in them, the fainter the fewer rows."""
         import matplotlib as mpl
 
-        counts, across, upwards = np.histogram2d(*places.T, bins=_CELLS_ACROSS)
+        counts, across, upwards = np.histogram2d(places[:, 0], places[:, 1], bins=_CELLS_ACROSS)
 
         def sums(weights: NDArray[Any]) -> NDArray[np.float64]:
-            return np.histogram2d(*places.T, bins=(across, upwards), weights=weights)[0]
+            return np.histogram2d(places[:, 0], places[:, 1], bins=[across, upwards], weights=weights)[0]
 
         cells = np.zeros((*counts.shape, 4))
         filled = counts > 0
