@@ -59,6 +59,8 @@ def _fit(network: Network, data: Data, validation: Data | None, settings: Settin
     data, validation, settings = _split_off(data, validation, settings)
     if settings.step is not None:
         return _fit_by_step(network, data, validation, settings)
+    if data.targets is None:
+        raise ValueError("Data without targets can be learnt from by a step only (Settings.step).")
     if len(data.inputs) == 1:
         network.build_for(data.inputs[0].shape[1:])
     takes = ModelInputs.of(network.any_model)
@@ -88,7 +90,8 @@ def _fit_by_step(network: Network, data: Data, validation: Data | None, settings
     except ObstacleError as error:
         not_for_xla = network.program_template(None).not_for_xla
         if settings.step in not_for_xla:
-            # What is wrong is so in the step: let its author see that.
+            # It is not XLA: let the author of the step see what is wrong in it.
+            not_for_xla.discard(settings.step)
             raise error.__cause__ or error from None
         _logger.debug("XLA does not compile a step: %s.", error)
         not_for_xla.add(settings.step)

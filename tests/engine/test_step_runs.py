@@ -160,8 +160,12 @@ def test_kerass_own_fit_is_no_place_for_steps(network, changes, reason):
 
 
 def test_a_fault_in_a_step_is_shown_as_it_is():
+    network = network_of([L.Dense(5)])
     with pytest.raises(ZeroDivisionError):
-        trained(network_of([L.Dense(5)]), Step("faulty", lambda call, batch: 1 / 0), Data((X,)))
+        trained(network, Step("faulty", lambda call, batch: 1 / 0), Data((X,)))
+    assert "faulty" not in {step.key for step in network.program_template(None).not_for_xla}
+    with pytest.raises(ValueError, match=r"without targets can be learnt from by a step only \(Settings\.step\)"):
+        trained(linear_autoencoder("mse"), None, Data((X,)))
     mean = Step("mean", lambda call, batch: tf.reduce_mean(call(batch.inputs[0])))
     with pytest.raises(ValueError, match=r"a tensor of shape \(16,\)\. Got one of shape \(\) instead"):
         trained(network_of([L.Dense(5)]), mean, Data((X,)))
