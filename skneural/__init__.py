@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from . import exceptions
 
 if TYPE_CHECKING:
-    from ._autoencoder import Autoencoder
-    from ._conv import ConvNetClassifier, ConvNetRegressor
-    from ._dense import DenseNetClassifier, DenseNetRegressor
     from ._displays._embedding import EmbeddingDisplay
     from ._displays._network import NetworkDisplay
     from ._displays._reconstruction import ReconstructionDisplay
     from ._displays._training_curves import TrainingCurveDisplay
-    from ._neighbor_embedding import NeighborEmbedding
+    from ._families.autoencoder import Autoencoder
+    from ._families.convolutional import ConvNetClassifier, ConvNetRegressor
+    from ._families.dense import DenseNetClassifier, DenseNetRegressor
+    from ._families.neighbor_embedding import NeighborEmbedding
+    from ._families.recurrent import RecurrentNetClassifier, RecurrentNetRegressor
     from ._parallel.backend import parallel_fits
-    from ._recurrent import RecurrentNetClassifier, RecurrentNetRegressor
     from ._versions import show_versions
-    from ._wrapper import KerasClassifier, KerasRegressor
+    from ._wrappers.keras_models import KerasClassifier, KerasRegressor
 
 __version__ = "0.1.0"
 
@@ -49,19 +49,19 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Autoencoder": "._autoencoder",
-    "ConvNetClassifier": "._conv",
-    "ConvNetRegressor": "._conv",
-    "DenseNetClassifier": "._dense",
-    "DenseNetRegressor": "._dense",
+    "Autoencoder": "._families.autoencoder",
+    "ConvNetClassifier": "._families.convolutional",
+    "ConvNetRegressor": "._families.convolutional",
+    "DenseNetClassifier": "._families.dense",
+    "DenseNetRegressor": "._families.dense",
     "EmbeddingDisplay": "._displays._embedding",
-    "KerasClassifier": "._wrapper",
-    "KerasRegressor": "._wrapper",
-    "NeighborEmbedding": "._neighbor_embedding",
+    "KerasClassifier": "._wrappers.keras_models",
+    "KerasRegressor": "._wrappers.keras_models",
+    "NeighborEmbedding": "._families.neighbor_embedding",
     "NetworkDisplay": "._displays._network",
     "ReconstructionDisplay": "._displays._reconstruction",
-    "RecurrentNetClassifier": "._recurrent",
-    "RecurrentNetRegressor": "._recurrent",
+    "RecurrentNetClassifier": "._families.recurrent",
+    "RecurrentNetRegressor": "._families.recurrent",
     "TrainingCurveDisplay": "._displays._training_curves",
     "parallel_fits": "._parallel.backend",
     "show_versions": "._versions",

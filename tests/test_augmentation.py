@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy import ndimage
 
 from skneural import ConvNetClassifier
-from skneural._augmentation import RandomAffine, affine_maps, augmentation_of, moved
+from skneural._architectures.augmentation import RandomAffine, affine_maps, augmentation_of, moved
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")

@@ -16,9 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from skneural import ConvNetClassifier, ConvNetRegressor, parallel_fits
-from skneural._conv import auto_epochs
 from skneural._engine.xla.program import traces
-from skneural._validation import moments_of_all_values
+from skneural._families.convolutional import auto_epochs
+from skneural._rows.validation import moments_of_all_values
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")

@@ -9,8 +9,8 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 
-from skneural import _graph_clusters
-from skneural._graph_clusters import cluster_graph, information, joint_weights, spectral_coordinates
+from skneural._geometry import graph_clusters as _graph_clusters
+from skneural._geometry.graph_clusters import cluster_graph, information, joint_weights, spectral_coordinates
 
 
 def blocks(sizes, inside, outside, seed=0):

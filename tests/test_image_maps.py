@@ -8,9 +8,9 @@ from scipy.ndimage import affine_transform, zoom
 from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 
-from skneural import _image_maps
-from skneural._image_maps import Deformations, affine_operators, enlarging, neighbors_of_images
-from skneural._neighbors import nearest_neighbors
+from skneural._geometry import image_maps as _image_maps
+from skneural._geometry.image_maps import Deformations, affine_operators, enlarging, neighbors_of_images
+from skneural._geometry.search import nearest_neighbors
 
 DIGITS = load_digits()
 X, y = DIGITS.data.astype(np.float32), DIGITS.target

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor, _validation
+from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
+from skneural._rows import validation as _validation
 
 RNG = np.random.default_rng(0)
 # Small whole numbers, which every dtype holds exactly.

@@ -9,8 +9,8 @@ from scipy import sparse
 from sklearn.model_selection import check_cv, cross_val_score
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier
-from skneural._targets import ClassTargets
-from skneural._weights import class_weights
+from skneural._estimators.targets import ClassTargets
+from skneural._rows.weights import class_weights
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))

@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 
 from skneural import DenseNetClassifier, DenseNetRegressor, parallel_fits
-from skneural._members import OfMembers, member_seeds
+from skneural._families.members import OfMembers, member_seeds
 from skneural._seeds import draw_seeds
 
 X, Y = load_iris(return_X_y=True)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from skneural._neighbor_graph import fuzzy_graph, fuzzy_weights
-from skneural._neighbors import Neighbors, nearest_neighbors
+from skneural._geometry.graph import fuzzy_graph, fuzzy_weights
+from skneural._geometry.search import Neighbors, nearest_neighbors
 
 X = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
 
@@ -32,7 +32,7 @@ def test_scales_are_the_roots_of_the_equation():
 def test_blocks_of_rows_change_nothing(monkeypatch):
     distances = nearest_neighbors(X, 5, metric="euclidean", seed=0).distances
     whole = fuzzy_weights(distances)
-    monkeypatch.setattr("skneural._neighbor_graph._BLOCK_ROWS", 7)
+    monkeypatch.setattr("skneural._geometry.graph._BLOCK_ROWS", 7)
     np.testing.assert_array_equal(fuzzy_weights(distances), whole)
 
 

@@ -9,8 +9,8 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsTransformer
 
-from skneural import _neighbors
-from skneural._neighbors import nearest_neighbors, neighbors_of_graph, unit_rows, without_self
+from skneural._geometry import search as _neighbors
+from skneural._geometry.search import nearest_neighbors, neighbors_of_graph, unit_rows, without_self
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(60, 5)).astype(np.float32)

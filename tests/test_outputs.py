@@ -10,7 +10,7 @@ from sklearn.metrics import hinge_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
 
 from skneural import ConvNetClassifier, DenseNetClassifier, KerasClassifier, RecurrentNetClassifier
-from skneural._class_losses import layout_for
+from skneural._estimators.class_losses import layout_for
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)

@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_validate
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor, parallel_fits
-from skneural._compat import untouched_python_random
+from skneural._compat.keras_names import untouched_python_random
 from skneural._seeds import GLOBAL_GENERATORS
 
 RNG = np.random.default_rng(0)

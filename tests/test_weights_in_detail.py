@@ -26,8 +26,8 @@ from skneural import (
     DenseNetRegressor,
     KerasClassifier,
     RecurrentNetClassifier,
-    _neural,
 )
+from skneural._estimators import base as _neural
 
 
 @pytest.fixture(params=ESTIMATORS, ids=lambda estimator: type(estimator).__name__)

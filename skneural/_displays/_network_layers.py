@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._sequence_layers import MaskedConv1D, PoolOverTime, SideBySide
+from skneural._architectures.sequence_layers import MaskedConv1D, PoolOverTime, SideBySide
 
 _ACTIVATION_NAMES = {
     "celu": "CELU",

@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skneural._compat import flatten_layers, without_retracing_warnings
+from skneural._compat.keras_names import flatten_layers, without_retracing_warnings
 
 from .cache import TRACING, Store
 from .data.memory_maps import give_pages_back

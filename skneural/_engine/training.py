@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skneural._compat import compiled_metrics
+from skneural._compat.keras_names import compiled_metrics
 from skneural.exceptions import TrainingDivergedError
 
 from .conduct import Conduct

@@ -11,7 +11,7 @@ from test_equals_keras import build, make_data, train_both_ways
 
 from skneural import DenseNetClassifier, parallel_fits
 from skneural._engine.xla.program import traces
-from skneural._schedules import learning_rate_factors
+from skneural._estimators.schedules import learning_rate_factors
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras")

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import (
+from skneural._compat.keras_names import (
     compile_arguments,
     flatten_layers,
     optimizer_config,

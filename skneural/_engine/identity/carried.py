@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import optimizer_config
+from skneural._compat.keras_names import optimizer_config
 
 from .parts import attributes_beside_config, copy_of_metric, copy_of_part, optimizer_from, with_attributes
 

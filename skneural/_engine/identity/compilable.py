@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import compile_arguments, is_overridden, leaves_weights_out, optimizer_config
+from skneural._compat.keras_names import compile_arguments, is_overridden, leaves_weights_out, optimizer_config
 from skneural._engine.records import Settings
 
 _BATCH_HOOKS = (

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skneural._compat import (
+from skneural._compat.keras_names import (
     NAMES_WITHOUT_EFFECT,
     SEED_NAMES,
     TRACKING_NAMES,

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
-from skneural._compat import (
+from skneural._compat.keras_names import (
     compile_arguments,
     flatten_layers,
     model_from_bytes,

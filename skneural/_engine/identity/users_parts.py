@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import is_of_tensorflow, names_of_every_layer, untracked
+from skneural._compat.keras_names import is_of_tensorflow, names_of_every_layer, untracked
 from skneural._engine.obstacles import ObstacleError
 
 from .parts import copy_of_part, fingerprint, is_plain

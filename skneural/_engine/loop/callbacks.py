@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import compiled_metrics, take_initial_epoch
+from skneural._compat.keras_names import compiled_metrics, take_initial_epoch
 from skneural._engine.model.network import Network
 from skneural._engine.records import Settings, State
 

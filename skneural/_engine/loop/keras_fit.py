@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from skneural._compat import initial_epoch_of, take_initial_epoch, without_retracing_warnings
+from skneural._compat.keras_names import initial_epoch_of, take_initial_epoch, without_retracing_warnings
 from skneural._engine.data.named import renewed
 from skneural._engine.data.rows import dense_rows, epoch_order, n_batches, target_dtype
 from skneural._engine.model.network import Network

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from skneural._compat import flatten_layers
+from skneural._compat.keras_names import flatten_layers
 from skneural._engine.identity.parts import with_seed
 
 # Where the attribute that holds a weight's initializer is not named after the weight.

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._compat import untouched_python_random
+from skneural._compat.keras_names import untouched_python_random
 from skneural._engine.cache import TRACING
 from skneural._engine.data.rows import target_dtype
 from skneural._engine.identity.architecture import architecture_key, copy_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import flatten_layers
+from skneural._compat.keras_names import flatten_layers
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._compat import leaves_weights_out, optimizer_config
+from skneural._compat.keras_names import leaves_weights_out, optimizer_config
 
 _KINDS = {
     keras.optimizers.Adam: "ADAM",

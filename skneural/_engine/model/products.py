@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
-from skneural._compat import flatten_layers
+from skneural._compat.keras_names import flatten_layers
 
 # The windows of one layer and batch, in values. Batch normalisation is several passes over its values for TensorFlow's
 # kernels, while XLA joins it to what stands around it, and so pays up to larger ones.

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from skneural._compat import compiled_metrics, flatten_layers, wrapped_arguments, wrapped_function
+from skneural._compat.keras_names import compiled_metrics, flatten_layers, wrapped_arguments, wrapped_function
 
 from .numbers import penalty_kinds
 

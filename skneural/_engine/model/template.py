@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from skneural._compat import (
+from skneural._compat.keras_names import (
     compiled_metrics,
     flatten_layers,
     give_memory_back,

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._compat import compile_arguments, compiled_metrics, weighted_metrics
+from skneural._compat.keras_names import compile_arguments, compiled_metrics, weighted_metrics
 from skneural._engine.model.numbers import dropout_layers
 from skneural._engine.model.optimizers import OptimizerForm, is_known, optimizer_form
 from skneural._engine.model.template import Penalty, Template

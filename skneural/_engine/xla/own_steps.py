@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from skneural._compat import clear_losses
+from skneural._compat.keras_names import clear_losses
 from skneural._engine.model.dropout import key_of_call, uniform_numbers
 from skneural._engine.model.template import StepInputs, Template
 

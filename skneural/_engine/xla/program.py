@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from skneural._compat import forget_gradients, make_callable
+from skneural._compat.keras_names import forget_gradients, make_callable
 from skneural._engine.cache import TRACING
 
 from .function_numbers import with_numbered_functions

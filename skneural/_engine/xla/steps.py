@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from skneural._compat import clear_losses, compiled_metrics
+from skneural._compat.keras_names import clear_losses, compiled_metrics
 from skneural._engine.model.ends import packed
 from skneural._engine.model.template import StepInputs, Template
 from skneural._engine.obstacles import ObstacleError

@@ -1,0 +1,4 @@
+"""What every estimator is: parameters, targets, compiling, the path from data to a trained network, prediction.
+
+It may import rows, the engine, and what is below them.
+"""

@@ -1,0 +1,535 @@
+"""A network that keeps neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
+
+from skneural import _engine
+from skneural._architectures.convolutional import STANDARDIZATION, image_shape_of
+from skneural._architectures.embedding import EMBEDDING, EmbeddingArchitecture, build_embedding
+from skneural._architectures.embedding_start import begin_at_landmarks, project_on_axes
+from skneural._architectures.embedding_step import neighbor_step
+from skneural._compat.scikit_names import Interval, StrOptions
+from skneural._estimators.keras_arguments import Schedule
+from skneural._estimators.one_state import of_one_state
+from skneural._geometry.graph import fuzzy_graph, fuzzy_weights
+from skneural._geometry.image_maps import Deformations, neighbors_of_images
+from skneural._geometry.layout import LikenessCurve, first_layout, free_layout
+from skneural._geometry.principal import PrincipalColumns
+from skneural._geometry.search import Neighbors, nearest_neighbors, neighbors_of_graph
+from skneural._geometry.supervised_graph import weights_with_labels
+from skneural._rows.training_rows import TrainingRows
+from skneural._rows.validation import check_lengths, moments_of_all_values
+from skneural._types import RandomState, Rows
+
+from .base import SHARED_CONSTRAINTS, Head, check_image_shape, check_sizes
+from .transformers import FamilyTransformer
+
+_N_LANDMARKS = 1000
+_DENSE_LAYERS_OF_IMAGES = (128,)
+_RATE_OF_RADIAL_UNITS, _RATE_OF_OTHERS = 0.05, 0.005
+_LEAST_STEPS = 1000
+_MOST_EPOCHS, _MOST_EPOCHS_OF_IMAGES, _FEW_ROWS = 25, 36, 10_000
+_MAX_BATCH = 256
+_SHARED = ("activation", "learning_rate_schedule", "shuffle", "warm_start", "random_state", "verbose")
+
+
+class NeighborEmbedding(FamilyTransformer):
+    r"""A network that places rows in few dimensions and keeps neighbours: parametric UMAP.
+
+    Each row has an edge to its nearest neighbours, of weight w_ij = exp(-max(0, d_ij - rho_i) / sigma_i), the two
+    directions joined to w_ij + w_ji - w_ij w_ji. With places z = f(x) and likenesses
+    q_ij = 1 / (1 + a \|\|z_i - z_j\|\| ** (2 b)), the network f minimises the mean of
+    -log q_ij - sum_l log(1 - q_il) + 4 h_i + 4 h_j over rows i, where a neighbour j is drawn by its weight, the rows l
+    are others of the batch, and h is the Huber distance of a row to its place in a layout that was found first, for
+    the rows alone, by the same cross-entropy. In training a row is seen at a random place on the way to one of
+    its neighbours, an image turned, shifted, zoomed and slanted a little, so that new rows find their places.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Numbers that say where a row is.
+    n_neighbors : int, default=15
+        Neighbours of each row, itself not among them; all other rows where there are fewer.
+    min_dist : float, default=0.1
+        The distance, in units of the embedding, below which two places are as like as can be: small values make
+        tight groups.
+    metric : str or callable, default="euclidean"
+        Distance of two rows, as for ``sklearn.neighbors.NearestNeighbors``. "euclidean" is measured on at most 50
+        principal components. Ignored with ``neighbors``, and for images that are augmented.
+    neighbors : sparse matrix of shape (n_samples, n_samples), transformer or None, default=None
+        Distances of the rows of X to their neighbours, or what makes them from X, such as
+        :class:`~sklearn.neighbors.KNeighborsTransformer` and others with its interface. None compares each row with all
+        others up to 65,536 rows, and above with those of the nearest cells of the space.
+    hidden_layer_sizes : "auto", int or sequence of int, default="auto"
+        Units of each dense hidden layer. "auto" is, for rows, one layer of radial units at up to 1,000 rows of X, whose
+        outputs sum to one (Moody and Darken 1989), and, for images, 128 units behind three convolutions.
+    activation : str, callable or sequence of them, default="relu"
+        Activation of the dense hidden layers, one for all or one per layer. Radial units have their own.
+    negative_sample_rate : int, default=5
+        Rows that a row is pushed away from for each neighbour that it is pulled to.
+    reconstruction_weight : float, default=0.0
+        Weight of the mean squared error, in principal columns of a mean variance of one, of a decoder from places to
+        rows; above zero there is ``inverse_transform``.
+    target_weight : float, default=0.5
+        How much y counts, in [0, 1]: 0 ignores it, 1 cuts edges between rows of different labels.
+    image_shape : tuple of int, default=None
+        (height, width) or (height, width, channels) of the images that the rows are; then the network is convolutional.
+    augment : bool or dict, default=True
+        For images only: whether small deformations make no difference, neither for distances (the smallest over random
+        deformations of one of the two images) nor for the network. A dict changes how large they are: ``rotation`` in
+        degrees (15), ``log_scale`` (0.15), ``shear`` (0.2) and ``shift`` as a fraction of the side (0.06).
+    kernel_initializer : str, keras.initializers.Initializer or callable, default="glorot_uniform"
+        What the kernels are drawn from; biases start at zero.
+    optimizer : str, class or keras.optimizers.Optimizer, default="adam"
+        ``optimizer__beta_1`` and the like go to its constructor.
+    learning_rate : float, keras.optimizers.schedules.LearningRateSchedule or "auto", default="auto"
+        Step size of the optimizer. "auto" is 0.05 for radial units, and 0.005 where there are other layers.
+    learning_rate_schedule : {"constant", "cosine"}, default="cosine"
+        "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
+    epochs : int or "auto", default="auto"
+        Passes over the rows, each with one of its neighbours. "auto" is 25 for 10,000 rows, for images 36, fewer for
+        more rows, as their square root, and more for few rows, so that there are at least 1,000 steps.
+    batch_size : int or "auto", default="auto"
+        Rows per step, to which as many neighbours come. "auto" is a power of two of at most an eighth of the rows,
+        within 32 and 256.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new order.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the network of the last fit and the places that it gives to the rows.
+    callbacks : list, dict, keras.callbacks.Callback or class, default=None
+        Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Draws initial weights, radial units, the layout, deformations, neighbours and the order of rows. An int gives
+        the same result each time, whatever the number of cores.
+    verbose : int, default=0
+        1 shows Keras's progress bar, 2 one line per epoch.
+    **routed : dict
+        Parameters for a part of the training, by prefix: ``optimizer__``, ``callbacks__``, ``compile__``, ``fit__``.
+
+    Attributes
+    ----------
+    model_ : keras.Sequential
+        The trained network, from raw columns to places, and with ``reconstruction_weight`` on to rows: the places are
+        then the output of its layer "embedding". The first layer, a projection on principal axes, is not trained.
+    graph_ : scipy.sparse.csr_array of shape (n_samples, n_samples)
+        Weights of the edges, in [0, 1], symmetric; y is in them where it counts.
+    n_components_ : int
+        Numbers that say where a row is.
+    n_features_in_ : int
+        The number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X had names of type str.
+    history_ : dict of str to list of float
+        The loss of each epoch.
+    loss_curve_ : list of float
+        The same.
+    n_iter_ : int
+        The number of epochs trained.
+    engine_ : {"compiled"}
+        What trained.
+
+    See Also
+    --------
+    Autoencoder : Keeps what the rows are, not who their neighbours are.
+    EmbeddingDisplay : Draws rows in two dimensions.
+    sklearn.manifold.TSNE : Neighbours without a network, and so without places for new rows.
+
+    Notes
+    -----
+    Columns are not scaled: put a StandardScaler in front of those in different units. ``fit_transform`` is
+    ``transform`` of the rows of fit: the network's answer, not the layout. Without y a fit looks at no label; a
+    Pipeline hands y on, so set ``target_weight=0`` where it shall not count. Distances between groups mean little.
+    Unlike umap-learn's, ``n_neighbors`` does not count the row itself, the layout begins with principal components, and
+    negatives are drawn from the batch.
+
+    References
+    ----------
+    L. McInnes, J. Healy, J. Melville (2018), UMAP: uniform manifold approximation and projection for dimension
+    reduction, https://arxiv.org/abs/1802.03426.
+
+    T. Sainburg, L. McInnes, T. Gentner (2021), Parametric UMAP embeddings for representation and semisupervised
+    learning, Neural Computation 33, https://arxiv.org/abs/2009.12981.
+
+    J. Moody, C. Darken (1989), Fast learning in networks of locally-tuned processing units, Neural Computation 1,
+    https://doi.org/10.1162/neco.1989.1.2.281.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from skneural import NeighborEmbedding
+    >>> X, y = load_digits(return_X_y=True)
+    >>> embedding = NeighborEmbedding(random_state=0).fit(X[:1200])
+    >>> places = embedding.transform(X[1200:])
+    >>> places.shape
+    (597, 2)
+    >>> reader = KNeighborsClassifier().fit(embedding.transform(X[:1200]), y[:1200])
+    >>> bool(reader.score(places, y[1200:]) > 0.85)
+    True
+    """
+
+    _parameter_constraints: ClassVar = {
+        **{name: SHARED_CONSTRAINTS[name] for name in _SHARED},
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "min_dist": [Interval(Real, 0, 3, closed="left")],
+        "metric": [str, callable],
+        "hidden_layer_sizes": [StrOptions({"auto"}), "array-like", Interval(Integral, 1, None, closed="left")],
+        "negative_sample_rate": [Interval(Integral, 1, None, closed="left")],
+        "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "target_weight": [Interval(Real, 0, 1, closed="both")],
+        "image_shape": ["array-like", None],
+        "augment": ["boolean", dict],
+        "learning_rate": [StrOptions({"auto"}), *SHARED_CONSTRAINTS["learning_rate"]],
+        "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "batch_size": SHARED_CONSTRAINTS["batch_size"],
+    }
+    _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",), "epochs": ("auto",)}
+    _build = staticmethod(build_embedding)
+    # Nothing is split off and no training ends early: a layout has no error of its own on other rows.
+    early_stopping = False
+    # A network from places to rows, made when it is first needed.
+    _decoder: _engine.Network | None = None
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        *,
+        n_neighbors: int = 15,
+        min_dist: float = 0.1,
+        metric: str | Callable[..., float] = "euclidean",
+        neighbors: Any = None,
+        hidden_layer_sizes: Any = "auto",
+        activation: Any = "relu",
+        negative_sample_rate: int = 5,
+        reconstruction_weight: float = 0.0,
+        target_weight: float = 0.5,
+        image_shape: Sequence[int] | None = None,
+        augment: bool | Mapping[str, float] = True,
+        kernel_initializer: Any = "glorot_uniform",
+        optimizer: Any = "adam",
+        learning_rate: Any = "auto",
+        learning_rate_schedule: str = "cosine",
+        epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        shuffle: bool = True,
+        warm_start: bool = False,
+        callbacks: Any = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+        **routed: Any,
+    ) -> None:
+        self.n_components = n_components
+        self.n_neighbors = n_neighbors
+        self.min_dist = min_dist
+        self.metric = metric
+        self.neighbors = neighbors
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.negative_sample_rate = negative_sample_rate
+        self.reconstruction_weight = reconstruction_weight
+        self.target_weight = target_weight
+        self.image_shape = image_shape
+        self.augment = augment
+        self.kernel_initializer = kernel_initializer
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.learning_rate_schedule = learning_rate_schedule
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self._store_further(routed)
+
+    # --- parameters ---------------------------------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        owner = type(self).__name__
+        check_image_shape(owner, self.image_shape)
+        self._deformations()
+        if self.metric == "precomputed":
+            raise ValueError(
+                f"The 'metric' parameter of {owner} measures distances of rows, which the network needs. "
+                "Got 'precomputed': give X as rows, and the distances of neighbours as neighbors=<sparse matrix>."
+            )
+        is_known = self.neighbors is None or sparse.issparse(self.neighbors) or hasattr(self.neighbors, "fit_transform")
+        if not is_known:
+            raise ValueError(
+                f"The 'neighbors' parameter of {owner} must be a sparse matrix of distances, a transformer that makes "
+                f"one, such as sklearn.neighbors.KNeighborsTransformer, or None. Got {self.neighbors!r} instead."
+            )
+
+    def _deformations(self) -> Deformations | None:
+        """Return how far images are changed, None where they are not."""
+        if self.image_shape is None or not self.augment:
+            return None
+        given = self.augment if isinstance(self.augment, Mapping) else {}
+        return Deformations.of(type(self).__name__, given)
+
+    @property
+    def _uses_landmarks(self) -> bool:
+        return isinstance(self.hidden_layer_sizes, str) and self.image_shape is None
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any = None) -> TrainingRows:
+        rows = super()._validate(X, None, None, reset=reset)
+        if rows.n_rows < 2:
+            raise ValueError(f"{type(self).__name__} needs at least 2 rows, one and a neighbour. Got 1 sample.")
+        if y is None or not self.target_weight:
+            return rows
+        y = column_or_1d(y, warn=True)
+        check_lengths(rows.X, y)
+        return rows._replace(y=np.unique(y, return_inverse=True)[1] if y.dtype.kind not in "biuf" else y)
+
+    def _validate_rows(self, X: Any, *, reset: bool) -> Any:
+        shape: tuple[int, ...] = getattr(X, "shape", ())
+        if self.image_shape is not None and len(shape) > 2:
+            X = X.reshape(shape[0], -1)
+        X = super()._validate_rows(X, reset=reset)
+        return X.toarray() if sparse.issparse(X) else X
+
+    def _learn(self, rows: TrainingRows) -> None:
+        self.n_components_ = int(self.n_components)
+        self._axes = PrincipalColumns.of(rows.X, self._seeds.weights)
+        # A number of few digits, so that folds of about one size share a compiled program.
+        n_known = min(_N_LANDMARKS, rows.n_rows - rows.n_rows % unit_of(rows.n_rows))
+        self._n_landmarks = n_known if self._uses_landmarks else 0
+        self._is_new = True
+
+    def _split(self, rows: TrainingRows, validation: Any, schedule: Schedule) -> tuple[TrainingRows, None]:
+        return rows, None
+
+    def _merges_rows(self, network: _engine.Network) -> bool:
+        return False
+
+    def _data(self, rows: TrainingRows) -> _engine.Data:
+        """Find neighbours, their graph and its layout, which the network learns from."""
+        X = np.ascontiguousarray(rows.X, np.float32)
+        columns = self._axes.project(rows.X)
+        neighbors = self._neighbors_of(rows.X, columns)
+        weights = fuzzy_weights(neighbors.distances)
+        if rows.y is not None:
+            weights = weights_with_labels(neighbors, weights, rows.y, float(self.target_weight))
+        self.graph_ = fuzzy_graph(neighbors, weights)
+        first = first_layout(columns, self.n_components_, self._seeds.order) if self._is_new else self._places(X)
+        curve = LikenessCurve.of(float(self.min_dist))
+        layout = free_layout(self.graph_, first, curve, int(self.negative_sample_rate), self._seeds.order)
+        if self._is_new:
+            self._begin(rows.X, columns, layout)
+        shares = np.cumsum(weights, axis=1)
+        shares /= np.maximum(shares[:, -1:], np.finfo(np.float32).tiny)
+        tables = {"X": X, "layout": layout, "neighbors": neighbors.indices, "shares": shares}
+        if self._reconstructs:
+            tables["columns"] = columns
+        return _engine.Data(
+            (np.arange(len(X), dtype=np.int32),), tables={name: padded(table) for name, table in tables.items()}
+        )
+
+    def _neighbors_of(self, X: NDArray[Any], columns: NDArray[np.float32]) -> Neighbors:
+        k, seed = int(self.n_neighbors), self._seeds.split
+        if self.neighbors is not None:
+            return neighbors_of_graph(self._given_graph(X), k)
+        ranges = self._deformations()
+        if ranges is not None:
+            return neighbors_of_images(X, self._image_shape(), k, ranges=ranges, seed=seed)
+        if self.metric in ("euclidean", "l2"):
+            return nearest_neighbors(columns, k, metric="euclidean", seed=seed)
+        return nearest_neighbors(X, k, metric=self.metric, seed=seed)
+
+    def _given_graph(self, X: NDArray[Any]) -> Any:
+        graph = self.neighbors if sparse.issparse(self.neighbors) else clone(self.neighbors).fit_transform(X)
+        if not sparse.issparse(graph) or graph.shape != (len(X), len(X)):
+            raise ValueError(
+                f"The 'neighbors' parameter of {type(self).__name__} must give a sparse matrix of shape "
+                f"{(len(X), len(X))}, the distances of each row of X to its neighbours. Got one of shape {graph.shape}."
+            )
+        return graph
+
+    def _places(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the network answers to rows."""
+        return self._answers(self._network, X, output=EMBEDDING if self._reconstructs else None)
+
+    def _begin(self, X: NDArray[Any], columns: NDArray[np.float32], layout: NDArray[np.float32]) -> None:
+        """Give the layers that know the rows or the layout their first weights."""
+        is_image = self.image_shape is not None
+        project_on_axes(self._network, self._axes, is_image=is_image, reconstructs=self._reconstructs)
+        if is_image:
+            moments = moments_of_all_values(X, None)
+            self._network.assign_weights(STANDARDIZATION, [np.array(moment) for moment in moments])
+        if self._n_landmarks:
+            begin_at_landmarks(self._network, columns, layout, self._n_landmarks, self._seeds.weights)
+        self._is_new = False
+
+    def _after_training(self, train: TrainingRows) -> None:
+        self._decoder = None
+
+    # --- the network --------------------------------------------------------------------------------------------
+
+    @property
+    def _reconstructs(self) -> bool:
+        return self.reconstruction_weight > 0
+
+    def _image_shape(self) -> tuple[int, int, int]:
+        owner = type(self).__name__
+        return image_shape_of(owner, check_image_shape(owner, self.image_shape), (int(self.n_features_in_),))
+
+    def _first_learning_rate(self) -> Any:
+        if self.learning_rate != "auto":
+            return self.learning_rate
+        return _RATE_OF_RADIAL_UNITS if self._uses_landmarks and not self._reconstructs else _RATE_OF_OTHERS
+
+    def _head(self) -> Head:
+        return Head(None, int(self.n_components), "linear")
+
+    def _architecture(self, head: Head) -> EmbeddingArchitecture:
+        is_image = self.image_shape is not None
+        if isinstance(self.hidden_layer_sizes, str):
+            sizes: tuple[int, ...] = _DENSE_LAYERS_OF_IMAGES if is_image else ()
+        else:
+            sizes = check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
+        ranges = self._deformations()
+        return EmbeddingArchitecture(
+            n_features=int(self.n_features_in_),
+            n_columns=self._axes.kernel.shape[1],
+            n_components=head.n_outputs,
+            n_landmarks=self._n_landmarks,
+            hidden_layer_sizes=sizes,
+            activations=self._activations({"hidden layer": len(sizes)}) if sizes else (),
+            image_shape=self._image_shape() if is_image else None,
+            augmentation=() if ranges is None else ranges.of_layer(),
+            reconstructs=self._reconstructs,
+            kernel_initializer=self.kernel_initializer,
+        )
+
+    def _settings(self, train: Any, held_out: Any, schedule: Schedule) -> _engine.Settings:
+        curve = LikenessCurve.of(float(self.min_dist))
+        step = neighbor_step(
+            mixes=self.image_shape is None,
+            n_negatives=int(self.negative_sample_rate),
+            reconstructs=self._reconstructs,
+            numbers={"a": curve.a, "b": curve.b, "reconstruction_weight": float(self.reconstruction_weight)},
+        )
+        return replace(super()._settings(train, held_out, schedule), step=step)
+
+    def _auto_batch_size(self, n_rows: int) -> int:
+        return int(np.clip(2 ** int(np.log2(max(n_rows, 8) / 8)), 32, _MAX_BATCH))
+
+    def _n_epochs(self, epochs: Any, n_rows: int, batch_size: int) -> int:
+        if epochs != "auto":
+            return super()._n_epochs(epochs, n_rows, batch_size)
+        most = _MOST_EPOCHS if self.image_shape is None else _MOST_EPOCHS_OF_IMAGES
+        fewest = round(min(most, most * np.sqrt(_FEW_ROWS / n_rows)))
+        return max(fewest, -(-_LEAST_STEPS // -(-n_rows // batch_size)))
+
+    # --- public methods -----------------------------------------------------------------------------------------
+
+    def fit(self, X: Rows, y: ArrayLike | None = None) -> Self:
+        """Find the neighbours of the rows of X, and train a network that keeps them.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows to learn from, at least two; images may also have the shape (n_samples, height, width) or (n_samples,
+            height, width, channels).
+        y : array-like of shape (n_samples,), default=None
+            Labels or numbers: rows that differ in them are neighbours less (``target_weight``).
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For data or parameters that cannot be trained on; an earlier fit stays as it was.
+        TrainingDivergedError
+            When the loss becomes NaN or infinite.
+        """
+        return self._fit_from(X, y, None, (None, None, None), {})
+
+    @of_one_state
+    def transform(self, X: Rows) -> NDArray[np.float32]:
+        """Return the place of each row, by one pass through the network.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+            Rows, those of fit or new ones.
+
+        Returns
+        -------
+        places : ndarray of shape (n_samples, n_components)
+            Their places.
+        """
+        return self._places(self._checked_rows(X))
+
+    def _has_decoder(self) -> bool:
+        if not self._reconstructs:
+            raise AttributeError(f"A {type(self).__name__} has a way back only with reconstruction_weight > 0.")
+        return True
+
+    @available_if(_has_decoder)
+    @of_one_state
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return rows for places; only with ``reconstruction_weight`` > 0.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Places.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features)
+            What the decoder makes of them, in the units of X in fit.
+        """
+        check_is_fitted(self)
+        places = check_array(X, dtype=np.float32, estimator=self, input_name="X")
+        if places.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X of {type(self).__name__}.inverse_transform must have {self.n_components_} columns, one for each "
+                f"component. Got {places.shape[1]}."
+            )
+        return self._answers(self._decoding(), places)
+
+    def _decoding(self) -> _engine.Network:
+        """Return a network from places to rows."""
+        if self._decoder is None:
+            network = self._fitted_network()
+            assert network is not None
+            layers = network.snapshot().model.layers
+            behind = layers[[layer.name for layer in layers].index(EMBEDDING) + 1 :]
+            model = keras.Sequential([keras.Input((self.n_components_,)), *behind])
+            # The engine shares programs of compiled models.
+            model.compile(optimizer="sgd", loss="mean_squared_error")
+            self._decoder = _engine.Network.from_model(model)
+        return self._decoder
+
+
+def padded(table: NDArray[Any]) -> NDArray[Any]:
+    """Add empty rows up to a number of few digits, so that folds of about one size share a compiled program."""
+    rest = -len(table) % unit_of(len(table))
+    return np.concatenate([table, np.zeros((rest, *table.shape[1:]), table.dtype)]) if rest else table
+
+
+def unit_of(n_rows: int) -> int:
+    """Return the value of the fourth binary digit of a number, or one."""
+    return int(2 ** max(0, n_rows.bit_length() - 4))
