@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ._families.recurrent import RecurrentNetClassifier, RecurrentNetRegressor
     from ._parallel.backend import parallel_fits
     from ._versions import show_versions
-    from ._wrappers.keras_models import KerasClassifier, KerasRegressor
+    from ._wrappers.classifier import KerasClassifier
+    from ._wrappers.regressor import KerasRegressor
 
 __version__ = "0.1.0"
 
@@ -55,8 +56,8 @@ _MODULE_OF = {
     "DenseNetClassifier": "._families.dense",
     "DenseNetRegressor": "._families.dense",
     "EmbeddingDisplay": "._displays._embedding",
-    "KerasClassifier": "._wrappers.keras_models",
-    "KerasRegressor": "._wrappers.keras_models",
+    "KerasClassifier": "._wrappers.classifier",
+    "KerasRegressor": "._wrappers.regressor",
     "NeighborEmbedding": "._families.neighbor_embedding",
     "NetworkDisplay": "._displays._network",
     "ReconstructionDisplay": "._displays._reconstruction",

@@ -7,8 +7,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import keras
-import numpy as np
-from sklearn.pipeline import Pipeline
 
 from ._network_drawing import (
     INK,
@@ -39,6 +37,7 @@ from ._network_layout import (
     place_glyphs,
     vertical_layout,
 )
+from ._network_names import class_names_of, feature_names_of, shorten
 from ._requirements import check_matplotlib, path_to_network
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ _COLORS = {
     "merge": "#ee8866",
     "other": "#bbbbbb",
 }
-_LONGEST_NAME = 18
 _WIDEST_FIGURE = 14.0 * 72
 _LEAST_FONTSIZE = 6.0
 
@@ -206,8 +204,8 @@ class NetworkDisplay:
         display = cls(
             layers=layers,
             name=type(path[-1]).__name__ if name is None else name,
-            feature_names=_feature_names(path),
-            class_names=_class_names(path[-1], layers[-1]),
+            feature_names=feature_names_of(path),
+            class_names=class_names_of(path[-1], layers[-1]),
         )
         return display.plot(ax, orientation=orientation, max_nodes=max_nodes)
 
@@ -363,7 +361,7 @@ class NetworkDisplay:
         """Shortened names of the inputs and of the outputs, where these are nodes."""
         ends = ((self.feature_names, self.layers[0]), (self.class_names, self.layers[-1]))
         features, classes = (
-            [_shorten(str(name)) for name in names] if names is not None and is_drawn_as_nodes(layer, max_nodes) else []
+            [shorten(str(name)) for name in names] if names is not None and is_drawn_as_nodes(layer, max_nodes) else []
             for names, layer in ends
         )
         return features, classes
@@ -487,33 +485,6 @@ def _size_in_points(ax: Axes) -> tuple[float, float]:
 def _extent(label: Label) -> Extent:
     width = max(text_width(label.title.split("\n"), weight="bold"), text_width(label.body.split("\n")))
     return Extent(width, LINE_HEIGHT * label.n_lines + 0.2)
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
-
-
-def _feature_names(path: list[Any]) -> list[str] | None:
-    """Names of the network's inputs: its own, or those that come out of the pipeline before it."""
-    names = getattr(path[-1], "feature_names_in_", None)
-    pipelines = [estimator for estimator in path if isinstance(estimator, Pipeline)]
-    if names is None and pipelines and hasattr(pipelines[-1], "feature_names_in_"):
-        try:
-            names = pipelines[-1][:-1].get_feature_names_out()
-        except (AttributeError, ValueError):  # a step that does not know them
-            return None
-    shape = getattr(path[-1], "n_features_in_", None)
-    return list(names) if names is not None and len(names) == shape else None
-
-
-def _class_names(network: Any, output: NetworkLayer) -> list[str] | None:
-    """Names of the outputs of a classifier; one output for two classes is the probability of the second."""
-    classes = getattr(network, "classes_", None)
-    if classes is None or np.ndim(classes) != 1 or len(output.shape) != 1:
-        return None
-    if len(classes) == 2 and output.shape == (1,):
-        classes = classes[1:]
-    return [str(name) for name in classes] if len(classes) == output.shape[0] else None
 
 
 def _signs(layers: Sequence[NetworkLayer], max_nodes: int) -> list[str]:

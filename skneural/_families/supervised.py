@@ -12,7 +12,8 @@ from skneural import _engine
 from skneural._estimators.class_losses import CLASS_NUMBER_LOSSES, FLAT_LOSSES, MARGIN_LOSSES, settled_metrics
 from skneural._estimators.compiling import loss_name, single_loss
 from skneural._estimators.targets import ClassTargets, RegressionTargets, scaling_for
-from skneural._wrappers.keras_models import KerasClassifier, KerasRegressor
+from skneural._wrappers.classifier import KerasClassifier
+from skneural._wrappers.regressor import KerasRegressor
 
 from .base import FamilyEstimator, Head
 from .paragraphs import (
