@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 
 import keras
 import numpy as np
@@ -150,6 +151,24 @@ def test_the_form_of_rows_does_not_matter(table, tmp_path):
         given = Autoencoder(2, epochs=2, random_state=0).fit(rows)
         np.testing.assert_allclose(given.transform(rows), expected, rtol=1e-5, atol=1e-6)
     assert expected.dtype == np.float32
+
+
+def test_a_large_memory_map_is_never_in_memory_as_a_whole(tmp_path):
+    rows = np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.float32, (250_000, 200))
+    generator = np.random.default_rng(0)
+    for start in range(0, len(rows), 20_000):
+        rows[start : start + 20_000] = generator.random((20_000, 200), np.float32) * np.arange(1, 201)
+    tracemalloc.start()
+    try:
+        fitted = Autoencoder(2, hidden_layer_sizes=(8,), epochs=1, batch_size=2048, random_state=0).fit(rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.9 * rows.nbytes, "the scaled rows, and those to train on, lie in files"
+    np.testing.assert_allclose(fitted.mean_, rows.mean(axis=0, dtype=float), rtol=1e-6)
+    few = np.array(rows[:1000])
+    error = ((few - fitted.inverse_transform(fitted.transform(few))) ** 2).mean()
+    assert fitted.reconstruction_error_ == pytest.approx(error, rel=0.05)
 
 
 def test_images_may_be_flat_or_not():

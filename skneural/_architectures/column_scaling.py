@@ -9,9 +9,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from .code_layers import ZeroForMissing
+from skneural import _engine
+from skneural._rows.temporary_maps import blocks, mapped
 
-_BLOCK_BYTES = 32 * 2**20
+from .code_layers import ZeroForMissing
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,7 @@ class ColumnScaling:
 
     def scaled(self, X: NDArray[Any]) -> NDArray[np.float32]:
         """Scale rows of shape (n, n_features)."""
-        scaled = np.empty(X.shape, np.float32)
-        step = _step(X)
-        for start in range(0, len(X), step):
-            block = X[start : start + step]
-            scaled[start : start + step] = (block - self.mean) / self.scale
-        return scaled
+        return mapped(X, X.shape, np.float32, lambda part: (X[part] - self.mean) / self.scale)
 
     def unscaled(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Give rows in the units of X."""
@@ -78,8 +74,8 @@ def _first_known(X: NDArray[Any]) -> NDArray[np.float64]:
     """Give the first value of each column that is not missing, zero where all are."""
     first = np.zeros(X.shape[1])
     missing = np.ones(X.shape[1], bool)
-    for start in range(0, len(X), _step(X)):
-        block = X[start : start + _step(X)]
+    for part in blocks(X):
+        block = X[part]
         known = ~np.isnan(block)
         found = missing & known.any(axis=0)
         first[found] = block[known.argmax(axis=0)[found], np.flatnonzero(found)]
@@ -91,10 +87,6 @@ def _first_known(X: NDArray[Any]) -> NDArray[np.float64]:
 
 def _blocks(X: NDArray[Any], weights: NDArray[Any]) -> Any:
     """Give blocks of rows as float64, with their weights."""
-    step = _step(X)
-    for start in range(0, len(X), step):
-        yield X[start : start + step].astype(np.float64), weights[start : start + step]
-
-
-def _step(X: NDArray[Any]) -> int:
-    return max(1, _BLOCK_BYTES // (8 * max(1, X.shape[1])))
+    for part in blocks(X):
+        yield X[part].astype(np.float64), weights[part]
+        _engine.give_pages_back(X)

@@ -21,7 +21,7 @@ from skneural._estimators.one_state import of_one_state
 from skneural._rows.weights import finite_sum
 from skneural._types import RandomState, Rows
 
-from .autoencoder_training import LOSSES, TrainedAutoencoder, without_missing
+from .autoencoder_training import LOSSES, TrainedAutoencoder
 from .base import SHARED_CONSTRAINTS
 from .paragraphs import with_shared_paragraphs
 
@@ -233,7 +233,7 @@ class Autoencoder(TrainedAutoencoder):
         codes : ndarray of shape (n_samples, n_components)
             The codes; where these are drawn (``variational``), the means that they are drawn round.
         """
-        return self._answers(self._network, without_missing(self._checked_rows(X)), output=CODE)
+        return self._answers(self._network, self._without_missing(self._checked_rows(X)), output=CODE)
 
     @of_one_state
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -278,7 +278,7 @@ class Autoencoder(TrainedAutoencoder):
 
     def _differences(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Differences between scaled rows and their reconstructions, in the units of X or of their deviations."""
-        answers = self._answers(self._network, without_missing(rows))
+        answers = self._answers(self._network, self._without_missing(rows))
         unit = 1.0 if self.standardize else self.scale_
         return unit * (rows - answers).astype(np.float64)
 

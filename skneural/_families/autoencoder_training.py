@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ from skneural._architectures.drawn_codes import DrawnRows
 from skneural._architectures.projection_start import begin_as_projection
 from skneural._estimators.keras_arguments import Schedule
 from skneural._geometry.principal_axes import principal_axes
+from skneural._rows.temporary_maps import blocks
 from skneural._rows.training_rows import TrainingRows
 from skneural._rows.validation import validate_padded_rows
 from skneural._rows.weights import normalize_weights
@@ -44,6 +46,8 @@ class TrainedAutoencoder(IncrementalTransformer):
     # A network from codes to scaled columns, made when it is first needed.
     _decoder: _engine.Network | None = None
     _built: AutoencoderArchitecture
+    # Rows of the fit that is under way, and what the scaling has made of them.
+    _scaled: tuple[Any, Any] = (None, None)
 
     # --- parameters ---------------------------------------------------------------------------------------------
 
@@ -90,7 +94,7 @@ class TrainedAutoencoder(IncrementalTransformer):
     def _learn(self, rows: TrainingRows) -> None:
         X = rows.X
         self._scaling = ColumnScaling.of(X, rows.weights, each=bool(self.standardize))
-        centre: Any = 0.0
+        centre = np.zeros(X.shape[1])
         if self.loss == "binary_crossentropy":
             if X.min() < 0 or X.max() > 1:
                 raise ValueError(
@@ -101,15 +105,21 @@ class TrainedAutoencoder(IncrementalTransformer):
             self._scaling = ColumnScaling.none(X.shape[1])
         self.mean_, self.scale_ = self._scaling.mean, self._scaling.scale
         self.n_components_ = int(self.n_components)
-        scaled = without_missing(self._scaling.scaled(X)) - np.asarray(centre, np.float32)
-        self._axes = principal_axes(scaled, rows.weights, self.n_components_, self._seeds.weights)
-        self._centre = np.broadcast_to(np.asarray(centre), self.mean_.shape)
+        # The rows are needed once more on the way to the network.
+        self._scaled = X, self._scaling.scaled(X)
+        self._axes = principal_axes(self._scaled[1], rows.weights, self.n_components_, self._seeds.weights, centre)
+        self._centre = centre
 
     def _encode_features(self, X: Any) -> Any:
-        return self._scaling.scaled(X)
+        known, scaled = self._scaled
+        return scaled if X is known else self._scaling.scaled(X)
+
+    def _without_missing(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scaled rows with the mean, zero, in the place of what is missing."""
+        return np.nan_to_num(rows) if self.missing == "mask" else rows
 
     def _data(self, rows: TrainingRows) -> _engine.Data:
-        return _engine.Data((without_missing(rows.X),), rows.X, normalize_weights(rows.weights))
+        return _engine.Data((self._without_missing(rows.X),), rows.X, normalize_weights(rows.weights))
 
     def _merges_rows(self, network: _engine.Network) -> bool:
         return False
@@ -184,27 +194,40 @@ class TrainedAutoencoder(IncrementalTransformer):
 
     def _error_on(self, rows: TrainingRows) -> float:
         """Mean of the training loss over scaled rows, without penalties."""
-        answers = self._answers(self._network, without_missing(rows.X))
-        if self.loss == "binary_crossentropy":
-            errors = np.asarray(keras.losses.binary_crossentropy(rows.X, answers))
-        else:
-            errors = np.nansum((rows.X - answers) ** 2, axis=1)
-        return float(np.average(errors, weights=rows.weights))
+
+        def errors(block: NDArray[np.float32], answers: NDArray[np.float32]) -> NDArray[Any]:
+            if self.loss == "binary_crossentropy":
+                return np.asarray(keras.losses.binary_crossentropy(block, answers))
+            return np.asarray(np.nansum((block - answers) ** 2, axis=1))
+
+        return self._mean_over(rows, errors)
+
+    def _mean_over(
+        self, rows: TrainingRows, errors: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]]
+    ) -> float:
+        """Average the errors of scaled rows and their reconstructions, block by block."""
+        found = []
+        for part in blocks(rows.X):
+            block = np.asarray(rows.X[part])
+            found.append(errors(block, self._answers(self._network, self._without_missing(block))))
+            _engine.give_pages_back(rows.X)
+        return float(np.average(np.concatenate(found), weights=rows.weights))
 
     def _after_training(self, rows: TrainingRows) -> None:
         self._decoder = None
         if self.variational:
-            self._variance = self._drawn(rows.X).best_variance(rows.weights)
-        answers = self._answers(self._network, without_missing(rows.X))
-        errors = np.nanmean((self.scale_ * (rows.X - answers)) ** 2, axis=1)
-        self.reconstruction_error_ = float(np.average(errors, weights=rows.weights))
+            self._variance = self._drawn(np.asarray(rows.X)).best_variance(rows.weights)
+        self.reconstruction_error_ = self._mean_over(
+            rows, lambda block, answers: np.nanmean((self.scale_ * (block - answers)) ** 2, axis=1)
+        )
+        self._scaled = None, None
 
     def _decode(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         return self._answers(self._decoding(), codes)
 
     def _drawn(self, rows: NDArray[np.float32]) -> DrawnRows:
         """Return what codes that are drawn for scaled rows say of these."""
-        distributions = self._answers(self._network, without_missing(rows), output=DISTRIBUTION)
+        distributions = self._answers(self._network, self._without_missing(rows), output=DISTRIBUTION)
         return DrawnRows.of(rows, distributions, self._decode, self._seeds.order)
 
     # --- models on raw columns ----------------------------------------------------------------------------------
@@ -256,11 +279,6 @@ def _flat(X: Any) -> Any:
     """Give images one row each."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
     return X.reshape(shape[0], -1) if len(shape) > 2 else X
-
-
-def without_missing(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scaled rows with the mean, zero, in the place of what is missing."""
-    return np.nan_to_num(rows) if np.isnan(rows).any() else rows
 
 
 def _weights_of(layer: keras.layers.Layer) -> list[NDArray[Any]]:

@@ -12,10 +12,12 @@ from scipy import linalg
 from sklearn.utils.extmath import randomized_svd, svd_flip
 from threadpoolctl import threadpool_limits
 
+from skneural import _engine
+from skneural._rows.temporary_maps import blocks
+
 Array = NDArray[Any]
 # A covariance of so many columns still fits well in memory.
 _MAX_COVARIANCE = 4096
-_BLOCK_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,21 @@ class PrincipalAxes:
 
 # Sums that are divided among several cores differ in the last bit with their number.
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def principal_axes(X: Array, weights: Array | None, n_axes: int, seed: int) -> PrincipalAxes:
-    """Find the axes along which centred rows X vary most, those of no variance left out."""
+def principal_axes(X: Array, weights: Array | None, n_axes: int, seed: int, centre: Array) -> PrincipalAxes:
+    """Find the axes along which rows X vary most about ``centre``, those of no variance left out.
+
+    What is missing, NaN, is taken for zero.
+    """
     n_rows, n_features = X.shape
     n_axes = min(n_axes, n_rows, n_features)
     weights = np.ones(n_rows) if weights is None else weights.astype(np.float64)
     if n_features <= _MAX_COVARIANCE:
-        covariance = _covariance(X, weights / weights.sum())
+        covariance = _covariance(X, weights / weights.sum(), centre)
         total = float(np.trace(covariance))
         variances, vectors = linalg.eigh(covariance, subset_by_index=(n_features - n_axes, n_features - 1))
         variances, axes = variances[::-1], vectors.T[::-1]
     else:
-        rows = X * np.sqrt(weights / weights.sum())[:, None]
+        rows = (np.nan_to_num(X) - centre) * np.sqrt(weights / weights.sum())[:, None]
         total = float(np.einsum("ij,ij->", rows, rows))
         _, singular, axes = randomized_svd(rows, n_axes, random_state=seed)
         variances = singular**2
@@ -54,13 +59,13 @@ def principal_axes(X: Array, weights: Array | None, n_axes: int, seed: int) -> P
     return PrincipalAxes(axes, np.sqrt(variances), residual)
 
 
-def _covariance(X: Array, shares: Array) -> Array:
+def _covariance(X: Array, shares: Array, centre: Array) -> Array:
     n_features = X.shape[1]
     covariance = np.zeros((n_features, n_features))
-    step = max(1, _BLOCK_BYTES // (8 * n_features))
-    for start in range(0, len(X), step):
-        block = X[start : start + step].astype(np.float64)
-        covariance += block.T @ (block * shares[start : start + step, None])
+    for part in blocks(X):
+        block = np.nan_to_num(X[part].astype(np.float64)) - centre
+        covariance += block.T @ (block * shares[part, None])
+        _engine.give_pages_back(X)
     return covariance
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
+from .temporary_maps import taken
 from .weights import multiplied
 
 
@@ -30,7 +31,7 @@ class TrainingRows(NamedTuple):
         y, weights, by_class = (
             None if one is None else one[rows] for one in (self.y, self.weights, self.class_weights)
         )
-        return TrainingRows(self.X[rows], y, weights, by_class)
+        return TrainingRows(taken(self.X, rows), y, weights, by_class)
 
     def without_weightless(self) -> TrainingRows:
         return self if self.weights is None or (self.weights > 0).all() else self.take(self.weights > 0)
