@@ -154,7 +154,7 @@ def test_the_form_of_rows_does_not_matter(table, tmp_path):
 
 
 def test_a_large_memory_map_is_never_in_memory_as_a_whole(tmp_path):
-    rows = np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.float32, (250_000, 200))
+    rows = np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.float32, (240_000, 200))
     generator = np.random.default_rng(0)
     for start in range(0, len(rows), 20_000):
         rows[start : start + 20_000] = generator.random((20_000, 200), np.float32) * np.arange(1, 201)
