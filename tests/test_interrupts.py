@@ -58,8 +58,11 @@ def test_ctrl_c_within_the_first_epoch_keeps_the_weights_of_the_moment(ctrl_c_wi
     labels = np.tile(y, n // 60)
     network = DenseNetClassifier((8,), batch_size=1, epochs=10**6, batch_normalization=normalize, random_state=0)
     untrained = DenseNetClassifier((8,), batch_normalization=normalize, random_state=0).initialize(rows, labels)
-    with pytest.warns(InterruptedFitWarning, match=r"interrupted in epoch 1\. The best weights so far are kept\."):
+    with pytest.warns(
+        InterruptedFitWarning, match=r"interrupted in epoch 1\. The best weights so far are kept\."
+    ) as told:
         network.set_params(callbacks=callbacks).fit(rows, labels)
+    assert told[0].filename == __file__
     assert ctrl_c_within_an_epoch[3] == 0
     assert network.n_iter_ == 0
     assert network.loss_curve_ == []

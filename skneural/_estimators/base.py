@@ -28,7 +28,7 @@ from .callback_marks import without_marks
 from .epoch_tasks import EpochTasks
 from .fitted_model import Run
 from .foreign_names import attribute_hint
-from .interrupts import is_called_by_the_user
+from .interrupts import is_called_by_the_user, stacklevel_of_the_user
 from .keras_arguments import SETTINGS_ARGUMENTS, Schedule
 from .one_state import in_one_step, usual_rounding
 from .parameters import arguments_of, check_arguments
@@ -276,7 +276,7 @@ class NeuralEstimator(Predicting):
                 f"The fit was interrupted in epoch {settings.initial_epoch + result.n_epochs + 1}. "
                 "The best weights so far are kept.",
                 InterruptedFitWarning,
-                stacklevel=8,
+                stacklevel=stacklevel_of_the_user(),
             )
 
     # --- public methods -----------------------------------------------------------------------------------------

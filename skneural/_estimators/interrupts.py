@@ -16,6 +16,15 @@ def is_called_by_the_user() -> bool:
     return not any(_runs_many(module) for module in _calling_modules())
 
 
+def stacklevel_of_the_user() -> int:
+    """Tell the caller's ``stacklevel`` for a warning at the line that called skneural, through scikit-learn or not."""
+    # The first two frames are those of this function.
+    for level, module in enumerate(_calling_modules(), start=-1):
+        if level > 0 and module.partition(".")[0] not in ("skneural", "sklearn", "contextlib"):
+            return level
+    return 1
+
+
 def _runs_many(module: str) -> bool:
     if module.partition(".")[0] in _MANY:
         return True

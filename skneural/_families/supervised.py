@@ -11,6 +11,7 @@ import keras
 from skneural import _engine
 from skneural._estimators.class_losses import CLASS_NUMBER_LOSSES, FLAT_LOSSES, MARGIN_LOSSES, settled_metrics
 from skneural._estimators.compiling import loss_name, single_loss
+from skneural._estimators.interrupts import stacklevel_of_the_user
 from skneural._estimators.targets import ClassTargets, RegressionTargets, scaling_for
 from skneural._wrappers.classifier import KerasClassifier
 from skneural._wrappers.regressor import KerasRegressor
@@ -88,7 +89,7 @@ class FamilyClassifier(FamilyEstimator, KerasClassifier):
                 "exclude each other give the labels themselves (y.argmax(axis=1)), or "
                 "loss='categorical_crossentropy'.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=stacklevel_of_the_user(),
             )
         if encoder.n_classes_ <= 2 and loss_name(self.loss) not in (*_EXCLUSIVE_LOSSES, *FLAT_LOSSES):
             encoder.set_params(layout="ordinal")
