@@ -230,7 +230,7 @@ def test_images_may_be_flat_or_not_and_are_augmented():
     np.testing.assert_array_equal(flat.transform(ROWS), images.transform(ROWS.reshape(-1, 8, 8)))
     kinds = [type(layer).__name__ for layer in flat.model_.layers]
     assert kinds.count("RandomAffine") == 1
-    assert kinds.count("Conv2D") == 3
+    assert kinds.count("WindowProduct") == 3
     still = NeighborEmbedding(image_shape=(8, 8), augment=False, **FAST).fit(ROWS)
     assert "RandomAffine" not in [type(layer).__name__ for layer in still.model_.layers]
     little = NeighborEmbedding(image_shape=(8, 8), augment={"rotation": 2}, **FAST).fit(ROWS)

@@ -11,6 +11,7 @@ import keras
 from .augmentation import RandomAffine, Standardization
 from .convolutional import LAYOUT, STANDARDIZATION
 from .dense import Architecture, seeded_initializer
+from .window_layers import WindowProduct
 
 # Names of layers: the columns that rows are seen on, what an image begins with, the places, and the way back.
 COLUMNS, LANDMARKS, EMBEDDING, RECONSTRUCTION = "columns", "landmarks", "embedding", "reconstruction"
@@ -84,15 +85,7 @@ def _image_encoder(architecture: EmbeddingArchitecture) -> list[keras.layers.Lay
         strides = 2 if side >= 4 else 1
         side = -(-side // strides)
         layers += [
-            keras.layers.Conv2D(
-                filters,
-                size,
-                strides,
-                padding="same",
-                use_bias=False,
-                kernel_initializer=_drawn(architecture, 20 + place),
-                **LAYOUT,
-            ),
+            WindowProduct(filters, size, strides, _drawn(architecture, 20 + place)),
             keras.layers.BatchNormalization(),
             keras.layers.Activation("relu"),
         ]

@@ -12,6 +12,8 @@ from .embedding import EMBEDDING, RECONSTRUCTION
 
 # A power of zero has no finite gradient, and rows at one place would be pushed apart without bound.
 _LEAST_SQUARE_TOGETHER, _LEAST_SQUARE_APART = 1e-6, 1e-3
+# A row is seen at most so far on the way to a neighbour.
+_FARTHEST_SEEN = 0.5
 # The weight of the distance to the free layout, beside a cross-entropy of about 1 + negative_sample_rate terms.
 _WEIGHT_OF_LAYOUT = 4.0
 
@@ -22,7 +24,7 @@ def neighbor_step(*, mixes: bool, n_negatives: int, reconstructs: bool, numbers:
     For a row i, a neighbour j drawn by its weight and other rows l of the batch, with places z:
     -log q(z_i, z_j) - sum_l log(1 - q(z_i, z_l)) (Sainburg, McInnes and Gentner 2021, equation 2), where
     q = 1 / (1 + a d ** (2 b)); plus a multiple of the Huber distance of z_i and z_j to their places in the layout. With
-    ``mixes`` a row is seen at a random place on the way to one of its neighbours.
+    ``mixes`` a row is seen at a random place in the first half of the way to one of its neighbours.
     """
 
     def losses(call: Any, batch: Any) -> tf.Tensor:
@@ -30,9 +32,8 @@ def neighbor_step(*, mixes: bool, n_negatives: int, reconstructs: bool, numbers:
         rows = tf.concat([heads, _drawn_neighbors(batch, heads)], axis=0)
         seen = tf.gather(tables["X"], rows)
         if mixes:
-            seen += batch.uniform((2 * batch.size, 1), stream=1) * (
-                tf.gather(tables["X"], _any_neighbor(batch, rows)) - seen
-            )
+            share = _FARTHEST_SEEN * batch.uniform((2 * batch.size, 1), stream=1)
+            seen += share * (tf.gather(tables["X"], _any_neighbor(batch, rows)) - seen)
         mask = tf.tile(batch.row_mask, [2])
         if reconstructs:
             places, answers = call(seen, output=[EMBEDDING, RECONSTRUCTION], row_mask=mask)

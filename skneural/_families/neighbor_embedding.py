@@ -40,7 +40,7 @@ _N_LANDMARKS = 1000
 _DENSE_LAYERS_OF_IMAGES = (128,)
 _RATE_OF_RADIAL_UNITS, _RATE_OF_OTHERS = 0.05, 0.005
 _LEAST_STEPS = 1000
-_MOST_EPOCHS, _MOST_EPOCHS_OF_IMAGES, _FEW_ROWS = 25, 36, 10_000
+_MOST_EPOCHS, _MOST_EPOCHS_OF_IMAGES, _FEW_ROWS = 25, 28, 10_000
 _MAX_BATCH = 256
 _SHARED = ("activation", "learning_rate_schedule", "shuffle", "warm_start", "random_state", "verbose")
 
@@ -53,7 +53,7 @@ class NeighborEmbedding(FamilyTransformer):
     q_ij = 1 / (1 + a \|\|z_i - z_j\|\| ** (2 b)), the network f minimises the mean of
     -log q_ij - sum_l log(1 - q_il) + 4 h_i + 4 h_j over rows i, where a neighbour j is drawn by its weight, the rows l
     are others of the batch, and h is the Huber distance of a row to its place in a layout that was found first, for
-    the rows alone, by the same cross-entropy. In training a row is seen at a random place on the way to one of
+    the rows alone, by the same cross-entropy. In training a row is seen at a random place, up to half-way to one of
     its neighbours, an image turned, shifted, zoomed and slanted a little, so that new rows find their places.
 
     Parameters
@@ -99,7 +99,7 @@ class NeighborEmbedding(FamilyTransformer):
     learning_rate_schedule : {"constant", "cosine"}, default="cosine"
         "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
     epochs : int or "auto", default="auto"
-        Passes over the rows, each with one of its neighbours. "auto" is 25 for 10,000 rows, for images 36, fewer for
+        Passes over the rows, each with one of its neighbours. "auto" is 25 for 10,000 rows, for images 28, fewer for
         more rows, as their square root, and more for few rows, so that there are at least 1,000 steps.
     batch_size : int or "auto", default="auto"
         Rows per step, to which as many neighbours come. "auto" is a power of two of at most an eighth of the rows,
