@@ -54,7 +54,8 @@ def test_changelog_names_all_that_is_public() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/architecture.md"]
+    "name",
+    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/architecture.md", "docs/benchmarks.md"],
 )
 def test_links_to_files_lead_somewhere(name: str) -> None:
     path = ROOT / name
