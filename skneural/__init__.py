@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._displays._reconstruction import ReconstructionDisplay
     from ._displays._training_curves import TrainingCurveDisplay
     from ._families.autoencoder import Autoencoder
+    from ._families.clustering import DeepEmbeddedClustering
     from ._families.convolutional import ConvNetClassifier, ConvNetRegressor
     from ._families.dense import DenseNetClassifier, DenseNetRegressor
     from ._families.neighbor_embedding import NeighborEmbedding
@@ -32,6 +33,7 @@ __all__ = [
     "Autoencoder",
     "ConvNetClassifier",
     "ConvNetRegressor",
+    "DeepEmbeddedClustering",
     "DenseNetClassifier",
     "DenseNetRegressor",
     "EmbeddingDisplay",
@@ -53,6 +55,7 @@ _MODULE_OF = {
     "Autoencoder": "._families.autoencoder",
     "ConvNetClassifier": "._families.convolutional",
     "ConvNetRegressor": "._families.convolutional",
+    "DeepEmbeddedClustering": "._families.clustering",
     "DenseNetClassifier": "._families.dense",
     "DenseNetRegressor": "._families.dense",
     "EmbeddingDisplay": "._displays._embedding",

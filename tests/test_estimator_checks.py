@@ -14,6 +14,7 @@ from skneural import (
     Autoencoder,
     ConvNetClassifier,
     ConvNetRegressor,
+    DeepEmbeddedClustering,
     DenseNetClassifier,
     DenseNetRegressor,
     KerasClassifier,
@@ -67,6 +68,7 @@ TRANSFORMERS = [
     Autoencoder(hidden_layer_sizes=()),
     Autoencoder(variational=True, epochs=3),
     NeighborEmbedding(epochs=2),
+    DeepEmbeddedClustering(4, epochs=10),
 ]
 
 

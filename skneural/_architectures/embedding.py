@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
@@ -17,6 +17,21 @@ from .window_layers import WindowProduct
 COLUMNS, LANDMARKS, EMBEDDING, RECONSTRUCTION = "columns", "landmarks", "embedding", "reconstruction"
 ROWS_AGAIN = "rows_again"
 _FILTERS = ((16, 5), (32, 3), (64, 3))
+
+
+class Encoder(Protocol):
+    """What the hidden layers of an encoder are made from."""
+
+    @property
+    def hidden_layer_sizes(self) -> tuple[int, ...]: ...
+    @property
+    def activations(self) -> tuple[str | Callable[..., Any], ...]: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None: ...
+    @property
+    def augmentation(self) -> tuple[tuple[str, Any], ...]: ...
+    @property
+    def kernel_initializer(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,7 @@ class EmbeddingArchitecture(Architecture):
 
 def build_embedding(architecture: EmbeddingArchitecture) -> keras.Model:
     """Build the network of an embedding, not compiled."""
-    encoder = _image_encoder if architecture.image_shape is not None else _row_encoder
+    encoder = image_encoder if architecture.image_shape is not None else _row_encoder
     layers = [keras.Input((architecture.n_features,)), *encoder(architecture), _output(architecture)]
     if architecture.reconstructs:
         layers += _decoder(architecture)
@@ -55,7 +70,7 @@ def _output(architecture: EmbeddingArchitecture) -> keras.layers.Layer:
     return keras.layers.Dense(architecture.n_components, kernel_initializer=_drawn(architecture, 0), name=EMBEDDING)
 
 
-def _drawn(architecture: EmbeddingArchitecture, position: int) -> Any:
+def _drawn(architecture: Encoder, position: int) -> Any:
     return seeded_initializer(architecture.kernel_initializer, position)
 
 
@@ -63,10 +78,11 @@ def _row_encoder(architecture: EmbeddingArchitecture) -> list[keras.layers.Layer
     columns = keras.layers.Dense(architecture.n_columns, trainable=False, name=COLUMNS)
     if architecture.n_landmarks:
         return [columns, keras.layers.Dense(architecture.n_landmarks, "softmax", name=LANDMARKS)]
-    return [columns, *_hidden(architecture, 1)]
+    return [columns, *hidden_layers(architecture, 1)]
 
 
-def _hidden(architecture: EmbeddingArchitecture, first: int) -> list[keras.layers.Layer]:
+def hidden_layers(architecture: Encoder, first: int) -> list[keras.layers.Layer]:
+    """Make the dense hidden layers, the kernels of which have seeds from ``first`` on."""
     sizes = zip(architecture.hidden_layer_sizes, architecture.activations, strict=True)
     return [
         keras.layers.Dense(size, activation, kernel_initializer=_drawn(architecture, first + place))
@@ -74,7 +90,8 @@ def _hidden(architecture: EmbeddingArchitecture, first: int) -> list[keras.layer
     ]
 
 
-def _image_encoder(architecture: EmbeddingArchitecture) -> list[keras.layers.Layer]:
+def image_encoder(architecture: Encoder) -> list[keras.layers.Layer]:
+    """Make the layers from flat images to the last hidden layer."""
     assert architecture.image_shape is not None
     layers: list[keras.layers.Layer] = [keras.layers.Reshape(architecture.image_shape)]
     layers.append(Standardization(name=STANDARDIZATION))
@@ -89,7 +106,7 @@ def _image_encoder(architecture: EmbeddingArchitecture) -> list[keras.layers.Lay
             keras.layers.BatchNormalization(),
             keras.layers.Activation("relu"),
         ]
-    return [*layers, keras.layers.Flatten(**LAYOUT), *_hidden(architecture, 1)]
+    return [*layers, keras.layers.Flatten(**LAYOUT), *hidden_layers(architecture, 1)]
 
 
 def _decoder(architecture: EmbeddingArchitecture) -> list[keras.layers.Layer]:

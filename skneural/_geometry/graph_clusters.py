@@ -29,7 +29,7 @@ class GraphClusters:
 
 
 # Sums that are divided among several cores differ in the last bit with their number.
-@threadpool_limits.wrap(limits=1, user_api="blas")
+@threadpool_limits.wrap(limits=1)
 def cluster_graph(graph: sparse.csr_array, n_clusters: int, *, n_starts: int, seed: int) -> GraphClusters:
     """Find clusters c that keep the most information I(c_i; c_j), where (i, j) is an edge drawn by its weight.
 
