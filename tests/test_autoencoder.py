@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import explained_variance_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 
 from skneural import Autoencoder
 
@@ -324,6 +325,14 @@ def test_training_goes_on():
 def test_what_does_not_fit_is_named(table, parameters, message):
     with pytest.raises((ValueError, TypeError), match=message):
         Autoencoder(**parameters).fit(table)
+
+
+def test_missing_values_have_a_remedy(table):
+    X = np.where(table > 0, table, np.nan)
+    with pytest.raises(ValueError, match=r"^X of Autoencoder contains NaN \(missing values\)\. Give missing='mask'"):
+        Autoencoder().fit(X)
+    assert get_tags(Autoencoder(missing="mask")).input_tags.allow_nan
+    assert not get_tags(Autoencoder()).input_tags.allow_nan
 
 
 def test_codes_of_another_width_are_refused(table):

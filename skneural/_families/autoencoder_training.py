@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.utils import Tags
 
 from skneural import _engine
 from skneural._architectures.autoencoder import (
@@ -48,6 +49,13 @@ class TrainedAutoencoder(IncrementalTransformer):
     _built: AutoencoderArchitecture
     # Rows of the fit that is under way, and what the scaling has made of them.
     _scaled: tuple[Any, Any] = (None, None)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "mask"
+        # What is missing in a sparse matrix nobody can tell from its zeros.
+        tags.input_tags.sparse = self.missing != "mask"
+        return tags
 
     # --- parameters ---------------------------------------------------------------------------------------------
 
@@ -88,7 +96,16 @@ class TrainedAutoencoder(IncrementalTransformer):
             X = _flat(X)
         if self.missing == "mask":
             return validate_padded_rows(self, X, reset=reset)
-        X = super()._validate_rows(X, reset=reset)
+        try:
+            X = super()._validate_rows(X, reset=reset)
+        except ValueError as error:
+            if "contains NaN" not in str(error):
+                raise
+            what = f"X of {type(self).__name__} contains NaN (missing values)."
+            raise ValueError(
+                f"{what} Give missing='mask', which leaves them out of the training and fills them, or fill them first, "
+                "for example with a SimpleImputer in front."
+            ) from error
         return X.toarray() if sparse.issparse(X) else X
 
     def _learn(self, rows: TrainingRows) -> None:
