@@ -103,8 +103,8 @@ class TrainedAutoencoder(IncrementalTransformer):
                 raise
             what = f"X of {type(self).__name__} contains NaN (missing values)."
             raise ValueError(
-                f"{what} Give missing='mask', which leaves them out of the training and fills them, or fill them first, "
-                "for example with a SimpleImputer in front."
+                f"{what} Give missing='mask', which leaves them out of the training and fills them, or fill them "
+                "first, for example with a SimpleImputer in front."
             ) from error
         return X.toarray() if sparse.issparse(X) else X
 
