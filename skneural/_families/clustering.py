@@ -60,7 +60,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         Rows per step. "auto" is a power of two of at most an eighth of the rows, within 32 and 256.
     random_state : int, numpy.random.RandomState or None, default=None
         Draws starts of the clusters, initial weights, deformations and the order of rows. An int gives the same result
-        each time; what convolutions add up may differ in the last digits with the number of cores.
+        each time, whatever the number of cores.
     **routed : dict
         Parameters for a part of the training, by prefix: ``optimizer__``, ``callbacks__``, ``compile__``, ``fit__``.
 

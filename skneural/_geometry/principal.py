@@ -29,7 +29,7 @@ class PrincipalColumns:
     def of(cls, X: NDArray[Any], seed: int, n_columns: int = N_PRINCIPAL_COLUMNS) -> PrincipalColumns:
         """Find the axes of rows X, at most ``n_columns`` of them; ``seed`` is for the randomized method of wide X."""
         mean = X.mean(axis=0, dtype=np.float64)
-        found = principal_axes(X - mean.astype(X.dtype), None, n_columns, seed)
+        found = principal_axes(X, None, n_columns, seed, mean)
         if not len(found.axes):
             # All rows are equal: any column tells as much of them.
             return cls(mean, np.eye(X.shape[1], 1))
