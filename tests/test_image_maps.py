@@ -14,7 +14,7 @@ from skneural._geometry.search import nearest_neighbors
 
 DIGITS = load_digits()
 X, y = DIGITS.data.astype(np.float32), DIGITS.target
-STILL = Deformations(rotation=0, log_scale=0, shear=0, shift=0)
+STILL = Deformations(rotation=0, zoom=0, shear=0, shift=0)
 
 
 def purity(neighbors, labels):
@@ -42,7 +42,7 @@ def test_maps_are_those_of_scipy(ranges):
 
 def test_ranges_are_what_they_say():
     signed = np.array([[1.0, 0, 0, 0, 0, 0, 0], [0, 1, -1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0]])
-    rotation, scale, shear = _image_maps._matrices(signed, Deformations(rotation=90, log_scale=np.log(2), shear=0.3))
+    rotation, scale, shear = _image_maps._matrices(signed, Deformations(rotation=90, zoom=np.log(2), shear=0.3))
     np.testing.assert_allclose(rotation, [[0, -1], [1, 0]], atol=1e-12)
     np.testing.assert_allclose(scale, [[2, 0], [0, 0.5]])
     np.testing.assert_allclose(shear, [[1, 0.3], [0, 1]])

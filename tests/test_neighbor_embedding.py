@@ -282,7 +282,7 @@ def test_summary_prints_the_layers(of_digits, capsys):
         ({"neighbors": sparse.eye_array(4)}, r"must give a sparse matrix of shape \(120, 120\)"),
         ({"image_shape": (8,)}, r"must be \(height, width\) or \(height, width, channels\). Got \(8,\)."),
         ({"image_shape": (8, 9)}, "does not fit X"),
-        ({"image_shape": (8, 8), "augment": {"angle": 1}}, "with any of the keys 'rotation', 'log_scale', 'shear'"),
+        ({"image_shape": (8, 8), "augment": {"angle": 1}}, "with any of the keys 'rotation', 'zoom', 'shear'"),
         ({"metric": "nearest"}, "nearest"),
         ({"activation": "reluu", "hidden_layer_sizes": (4,)}, "relu"),
     ],

@@ -50,7 +50,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
     augment : bool or dict, default=True
         For images only: whether small deformations make no difference, neither for distances (the smallest over random
         deformations of one of the two images) nor for the network. A dict changes how large they are: ``rotation`` in
-        degrees (15), ``log_scale`` (0.15), ``shear`` (0.2) and ``shift`` as a fraction of the side (0.06).
+        degrees (15), ``zoom`` (0.15), ``shear`` (0.2) and ``shift`` as a fraction of the side (0.06).
     learning_rate_schedule : {"constant", "cosine"}, default="cosine"
         "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
     epochs : int or "auto", default="auto"

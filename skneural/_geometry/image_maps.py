@@ -30,7 +30,7 @@ class Deformations:
     """How far images are changed at random: degrees, natural logarithm, tangent, fraction of the side."""
 
     rotation: float = 15.0
-    log_scale: float = 0.15
+    zoom: float = 0.15
     shear: float = 0.2
     shift: float = 0.06
 
@@ -51,7 +51,7 @@ class Deformations:
         return (
             ("rotation_range", self.rotation),
             ("shift_range", self.shift),
-            ("zoom_range", self.log_scale),
+            ("zoom_range", self.zoom),
             ("shear_range", self.shear),
         )
 
@@ -76,7 +76,7 @@ def affine_operators(
 def _matrices(signed: NDArray[np.float64], ranges: Deformations) -> NDArray[np.float64]:
     """Make the 2 x 2 matrices (row, column) -> (row, column): a rotation, a shear and a scale for each axis."""
     angles = np.deg2rad(ranges.rotation) * signed[:, 0]
-    scales = np.exp(ranges.log_scale * signed[:, 1:3])
+    scales = np.exp(ranges.zoom * signed[:, 1:3])
     shears = ranges.shear * signed[:, 3:5]
     rotation = np.stack([np.cos(angles), -np.sin(angles), np.sin(angles), np.cos(angles)], axis=1).reshape(-1, 2, 2)
     shear = np.stack([scales[:, 0], shears[:, 0], shears[:, 1], scales[:, 1]], axis=1).reshape(-1, 2, 2)
