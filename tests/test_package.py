@@ -15,12 +15,14 @@ import tomllib
 from importlib import resources
 from pathlib import Path
 
+import keras
 import mypy.api
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import skneural
+from skneural._routed import Routed
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -113,18 +115,43 @@ def test_type_checkers_know_what_methods_take(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import numpy as np\n"
-        "from skneural import DenseNetClassifier, KerasRegressor\n"
+        "from skneural import Autoencoder, ConvNetRegressor, DenseNetClassifier, KerasRegressor\n"
         "X, y = np.zeros((3, 2)), ['a', 'b', 'a']\n"
         "DenseNetClassifier(random_state=np.random.RandomState(0), class_weight={'a': 2}).fit(X, y, X_val=X, y_val=y)\n"
         "KerasRegressor(random_state=0).fit([[0.0], [1.0]], (1, 2), sample_weight=[1, 2]).predict(X)\n"
         "DenseNetClassifier(random_state='zero')\n"
         "DenseNetClassifier().fit(X, y, None, X)\n"
         "DenseNetClassifier().predict(None)\n"
+        "DenseNetClassifier(epoch=3)\n"
+        "ConvNetRegressor(optimizer__beta_1=0.8, loss__delta=2.0, predict__batch_size=7)\n"
+        "Autoencoder(optimizer__beta1=0.8)\n"
     )
     arguments = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(tmp_path), str(script)]
     printed, _, _ = mypy.api.run(arguments)
     lines = [int(line.split(":")[1]) for line in printed.splitlines() if ": error:" in line]
-    assert lines == [6, 7, 8], printed
+    assert lines == [6, 7, 8, 9, 11], printed
+
+
+def test_routed_names_are_those_of_keras() -> None:
+    """What an argument is that Keras's classes take, no type checker calls a mistake."""
+    taken = {
+        f"{prefix}__{parameter.name}"
+        for module, prefix, base in (
+            (keras.optimizers, "optimizer", keras.optimizers.Optimizer),
+            (keras.losses, "loss", keras.losses.Loss),
+            (keras.metrics, "metrics", keras.metrics.Metric),
+        )
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, base) and kind is not base
+        for parameter in inspect.signature(kind.__init__).parameters.values()
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and parameter.name != "self"
+    }
+    for prefix in ("optimizer", "loss", "metrics"):
+        named = {name for name in Routed.__annotations__ if name.startswith(prefix + "__")}
+        assert named == {name for name in taken if name.startswith(prefix + "__")}
+    for prefix, method in (("fit", keras.Model.fit), ("predict", keras.Model.predict)):
+        named = {name.partition("__")[2] for name in Routed.__annotations__ if name.startswith(prefix + "__")}
+        assert named <= set(inspect.signature(method).parameters)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from skneural._architectures.autoencoder import (
 )
 from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
+from skneural._routed import Routed
 from skneural._rows.weights import finite_sum
 from skneural._types import RandomState, Rows
 
@@ -185,7 +186,7 @@ class Autoencoder(TrainedAutoencoder):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes

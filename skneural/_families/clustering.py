@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from sklearn.base import ClusterMixin
 
 from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
+from skneural._routed import Routed
 from skneural._rows.weights import finite_sum
 from skneural._types import RandomState, Rows
 
@@ -152,7 +153,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.n_clusters = n_clusters
         self.n_components = n_components

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from skneural._architectures.convolutional import (
     pooled,
 )
 from skneural._compat.scikit_names import Interval, StrOptions
+from skneural._routed import Routed
 from skneural._rows.validation import moments_of_all_values
 from skneural._types import ClassWeight, RandomState
 
@@ -315,7 +316,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.image_shape = image_shape
         self.filters = filters
@@ -422,7 +423,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.image_shape = image_shape
         self.filters = filters

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from skneural._architectures.dense import DenseArchitecture, build_dense
 from skneural._compat.scikit_names import Interval
+from skneural._routed import Routed
 from skneural._types import ClassWeight, RandomState
 
 from .base import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes
@@ -111,7 +112,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -199,7 +200,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation

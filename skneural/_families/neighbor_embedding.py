@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
+from skneural._routed import Routed
 from skneural._types import RandomState, Rows
 
 from .base import SHARED_CONSTRAINTS
@@ -199,7 +200,7 @@ class NeighborEmbedding(TrainedNeighborEmbedding):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.n_components = n_components
         self.n_neighbors = n_neighbors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from skneural._architectures.sequence_layers import POOLINGS
 from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.compiling import averages_rows
 from skneural._estimators.targets import mean_and_scale
+from skneural._routed import Routed
 from skneural._rows.containers import rows_in_objects
 from skneural._rows.sequences import validate_sequences
 from skneural._types import ClassWeight, RandomState
@@ -326,7 +327,7 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.units = units
         self.cell = cell
@@ -441,7 +442,7 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
-        **routed: Any,
+        **routed: Unpack[Routed],
     ) -> None:
         self.units = units
         self.cell = cell
