@@ -19,7 +19,7 @@ from skneural._rows.weights import finite_sum, normalize_weights
 from skneural._types import Rows
 
 from .base import NeuralEstimator, Validation
-from .targets import ClassTargets, RegressionTargets
+from .targets import ClassTargets, RegressionTargets, Target
 
 
 class SupervisedEstimator(NeuralEstimator):
@@ -67,7 +67,7 @@ class SupervisedEstimator(NeuralEstimator):
         for name, value in getattr(encoder, "get_metadata", dict)().items():
             setattr(self, name, value)
 
-    def _fit_target_encoder(self, rows: TrainingRows) -> Any:
+    def _fit_target_encoder(self, rows: TrainingRows) -> Target:
         encoder = self.target_encoder
         if isinstance(encoder, ClassTargets | RegressionTargets):
             return encoder.fit(rows.y, rows.weights)

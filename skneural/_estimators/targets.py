@@ -6,7 +6,7 @@ Both classes follow scikeras's protocol of a target transformer: ``fit``, ``tran
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,23 @@ from skneural._rows.validation import check_real, check_sparse, is_missing, sums
 
 # What type_of_target calls a problem -> what it takes to learn it.
 _LEARNABLE = ("binary", "multiclass", "multilabel-indicator")
+
+
+class Target(Protocol):
+    """What y is to a network, and what the network says is to the user; scikeras's protocol of a target transformer.
+
+    Estimators without a y have none: rows are their own targets (an autoencoder), or a step of the family's own
+    knows what is to be learned.
+    """
+
+    def fit(self, y: Any) -> Self:
+        """Learn from the user's y."""
+
+    def transform(self, y: Any) -> NDArray[Any]:
+        """Give what the loss compares the network's outputs with."""
+
+    def inverse_transform(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Give outputs as the user reads them."""
 
 
 class ClassTargets(TransformerMixin, BaseEstimator):
