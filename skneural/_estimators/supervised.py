@@ -67,11 +67,12 @@ class SupervisedEstimator(NeuralEstimator):
         for name, value in getattr(encoder, "get_metadata", dict)().items():
             setattr(self, name, value)
 
-    def _fit_target_encoder(self, rows: TrainingRows) -> Target:
+    def _fit_target_encoder(self, rows: TrainingRows) -> Any:
         encoder = self.target_encoder
         if isinstance(encoder, ClassTargets | RegressionTargets):
             return encoder.fit(rows.y, rows.weights)
-        return encoder.fit(rows.y)
+        of_the_user: Target = encoder
+        return of_the_user.fit(rows.y)
 
     def _encode_features(self, X: Any) -> Any:
         encoder: Any = self.feature_encoder_
