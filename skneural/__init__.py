@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from . import exceptions
 
 if TYPE_CHECKING:
+    from ._displays._clusters import ClusterDisplay
     from ._displays._embedding import EmbeddingDisplay
     from ._displays._network import NetworkDisplay
     from ._displays._reconstruction import ReconstructionDisplay
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Autoencoder",
+    "ClusterDisplay",
     "ConvNetClassifier",
     "ConvNetRegressor",
     "DeepEmbeddedClustering",
@@ -53,6 +55,7 @@ __all__ = [
 
 _MODULE_OF = {
     "Autoencoder": "._families.autoencoder",
+    "ClusterDisplay": "._displays._clusters",
     "ConvNetClassifier": "._families.convolutional",
     "ConvNetRegressor": "._families.convolutional",
     "DeepEmbeddedClustering": "._families.clustering",

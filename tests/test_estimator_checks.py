@@ -69,6 +69,7 @@ TRANSFORMERS = [
     Autoencoder(variational=True, epochs=3),
     NeighborEmbedding(epochs=2),
     DeepEmbeddedClustering(4, epochs=10),
+    DeepEmbeddedClustering(4, method="idec", epochs=10),
 ]
 
 

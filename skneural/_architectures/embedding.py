@@ -59,11 +59,16 @@ class EmbeddingArchitecture(Architecture):
 
 def build_embedding(architecture: EmbeddingArchitecture) -> keras.Model:
     """Build the network of an embedding, not compiled."""
-    encoder = image_encoder if architecture.image_shape is not None else _row_encoder
-    layers = [keras.Input((architecture.n_features,)), *encoder(architecture), _output(architecture)]
+    layers = [keras.Input((architecture.n_features,)), *layers_of(architecture)]
     if architecture.reconstructs:
         layers += _decoder(architecture)
     return keras.Sequential(layers)
+
+
+def layers_of(architecture: EmbeddingArchitecture) -> list[keras.layers.Layer]:
+    """Make the layers from rows to places."""
+    encoder = image_encoder if architecture.image_shape is not None else _row_encoder
+    return [*encoder(architecture), _output(architecture)]
 
 
 def _output(architecture: EmbeddingArchitecture) -> keras.layers.Layer:

@@ -124,7 +124,7 @@ class EmbeddingDisplay:
         shape = getattr(estimator, "image_shape", None) if image_shape is None else image_shape
         images = None
         if shape is not None and plot_arguments.get("thumbnails"):
-            images = _as_images(cls.__name__, X, tuple(shape))
+            images = as_images(cls.__name__, X, tuple(shape))
         return cls(embedding=estimator.transform(X), y=y, images=images).plot(**plot_arguments)
 
     @classmethod
@@ -186,7 +186,7 @@ class EmbeddingDisplay:
         self.ax_ = _new_axes() if ax is None else ax
         self.figure_ = self.ax_.figure
         self.points_, self.cells_, self.legend_, self.colorbar_, self.thumbnails_ = [], None, None, None, []
-        colors = _label_colors(labels, cmap)
+        colors = label_colors(labels, cmap)
         if len(places) > _MOST_POINTS:
             self._shade(places, labels, numbers, colors, cmap)
         else:
@@ -313,7 +313,7 @@ def _new_axes() -> Axes:
     return plt.subplots(figsize=(7, 6), layout="constrained")[1]
 
 
-def _as_images(owner: str, X: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+def as_images(owner: str, X: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     rows = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
     rows = rows.reshape(len(rows), -1)
     if len(shape) not in (2, 3) or math.prod(shape) != rows.shape[1]:
@@ -324,7 +324,7 @@ def _as_images(owner: str, X: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     return rows.reshape(len(rows), *shape)
 
 
-def _label_colors(labels: NDArray[Any] | None, cmap: str | None) -> NDArray[np.float64]:
+def label_colors(labels: NDArray[Any] | None, cmap: str | None) -> NDArray[np.float64]:
     """Give a colour for each label, shape (n_labels, 4)."""
     import matplotlib as mpl
 

@@ -17,7 +17,7 @@ from skneural._rows.weights import finite_sum
 from skneural._types import RandomState, Rows
 
 from .base import SHARED_CONSTRAINTS
-from .clustering_training import TrainedClustering
+from .clustering_training import WAYS, TrainedClustering
 from .paragraphs import with_shared_paragraphs
 
 _SHARED = ("activation", "learning_rate", "learning_rate_schedule", "batch_size", "shuffle", "random_state", "verbose")
@@ -25,38 +25,47 @@ _SHARED = ("activation", "learning_rate", "learning_rate_schedule", "batch_size"
 
 @with_shared_paragraphs
 class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
-    """A network that finds clusters without labels, and says of new rows to which of them they belong.
+    r"""A network that finds clusters without labels, and says of new rows to which of them they belong.
 
     Rows are joined to their nearest neighbours by edges of weights w_ij, those of UMAP. Clusters c are those that keep
     the most mutual information I(c_i; c_j) of the two ends of an edge drawn by its weight. A network p(c | x), whose
     last hidden layer is the embedding, then learns to tell them: it minimises the mean of -sum_c t_c log p(c | x),
     where t is 0.9 for the row's cluster plus a share of 0.1 for each. Its answers are the clusters, of the rows of fit
-    too. Images are seen with small deformations, by the graph and by the network.
+    too. Images are seen with small deformations, by the graph and by the network. Two methods of others, on the codes
+    of an autoencoder, stand beside this one (``method``).
 
     Parameters
     ----------
     n_clusters : int or None, default=8
-        The number of clusters. None finds it: dense parts of a two-dimensional layout of the graph, by HDBSCAN; rows in
-        none of them are noise, and get the label -1.
+        The number of clusters. None finds it: dense parts of a two-dimensional layout of the graph, of codes ("idec")
+        or of places ("n2d"), by HDBSCAN; rows in none of them are noise, and get the label -1.
+    method : {"neighbors", "idec", "n2d"}, default="neighbors"
+        "neighbors" is as above. "idec" (Guo et al. 2017) begins with the k-means clusters of an Autoencoder's codes and
+        trains both further: the mean of the squared error of the reconstruction, plus 0.1 KL(p \|\| q), where q_j is in
+        the ratio of 1 / (1 + \|\|z - centre_j\|\|^2), and p_j in that of q_j^2 over the sum of q_j, found anew for each
+        epoch. "n2d" (McConville et al. 2019) is an Autoencoder, a NeighborEmbedding of its codes and a GaussianMixture
+        of the places, put behind each other in one network.
     n_components : int, default=10
         Numbers that say where a row is in the embedding.
     n_neighbors : int, default=15
-        Neighbours of each row in the graph, itself not among them.
+        Neighbours of each row in the graph, itself not among them; ignored by "idec".
     min_cluster_size : int or "auto", default="auto"
         With ``n_clusters=None`` the fewest rows of a cluster. "auto" is a fiftieth of the different rows, at least 5.
     hidden_layer_sizes : "auto", int or sequence of int, default="auto"
-        Units of each dense hidden layer. "auto" is (256, 64), for images 128 units behind three convolutions.
+        Units of each dense hidden layer. "auto" is (256, 64), for images 128 units behind convolutions.
     image_shape : tuple of int, default=None
         (height, width) or (height, width, channels) of the images that the rows are; then the network is convolutional.
     augment : bool or dict, default=True
-        For images only: whether small deformations make no difference, neither for distances (the smallest over random
-        deformations of one of the two images) nor for the network. A dict changes how large they are: ``rotation`` in
-        degrees (15), ``zoom`` (0.15), ``shear`` (0.2) and ``shift`` as a fraction of the side (0.06).
+        For images and method="neighbors" only: whether small deformations make no difference, neither for distances
+        (the smallest over random deformations of one of the two images) nor for the network. A dict changes how large
+        they are: ``rotation`` in degrees (15), ``zoom`` (0.15), ``shear`` (0.2) and ``shift`` as a fraction of the
+        side (0.06).
     learning_rate_schedule : {"constant", "cosine"}, default="cosine"
         "cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave.
     epochs : int or "auto", default="auto"
         Passes over the rows. "auto" is 20 for 10,000 rows, fewer for more rows, as their square root, and more for few
-        rows, so that there are at least 800 steps.
+        rows, so that there are at least 800 steps. The parts of "idec" and "n2d" that are trained before have an "auto"
+        of their own, or as many epochs.
     batch_size : int or "auto", default="auto"
         Rows per step. "auto" is a power of two of at most an eighth of the rows, within 32 and 256.
     random_state : int, numpy.random.RandomState or None, default=None
@@ -99,12 +108,20 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
     Equal rows count as one with the sum of their weights. A row of weight two has the edges of the row twice. With
     ``n_clusters=None`` a row is noise where the log-likelihood of its embedding is less than that of all but as large a
     share of the rows of fit as HDBSCAN took for noise. There is no ``partial_fit`` and no ``warm_start``: clusters are
-    found anew from all rows.
+    found anew from all rows. "idec" differs from the paper in smaller layers, in renewing p for each epoch, and in
+    training for all ``epochs`` where the paper stops when few rows change their cluster; "n2d" takes no unequal
+    ``sample_weight``, and its ``history_`` is that of its NeighborEmbedding.
 
     References
     ----------
     L. McInnes, J. Healy, J. Melville (2018), UMAP: uniform manifold approximation and projection for dimension
     reduction, https://arxiv.org/abs/1802.03426.
+
+    X. Guo, L. Gao, X. Liu, J. Yin (2017), Improved deep embedded clustering with local structure preservation, IJCAI,
+    https://doi.org/10.24963/ijcai.2017/243.
+
+    R. McConville, R. Santos-Rodriguez, R. Piechocki, I. Craddock (2019), N2D: (not too) deep clustering via clustering
+    the local manifold of an autoencoded embedding, https://arxiv.org/abs/1908.05968.
 
     N. Slonim, N. Tishby (1999), Agglomerative information bottleneck, NIPS,
     https://proceedings.neurips.cc/paper/1999/hash/be3e9d3f7d70537357c67bb3f4086846-Abstract.html.
@@ -123,6 +140,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
     _parameter_constraints: ClassVar = {
         **{name: SHARED_CONSTRAINTS[name] for name in _SHARED},
         "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "method": [StrOptions(set(WAYS))],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "min_cluster_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
@@ -136,6 +154,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         self,
         n_clusters: int | None = 8,
         *,
+        method: str = "neighbors",
         n_components: int = 10,
         n_neighbors: int = 15,
         min_cluster_size: int | str = "auto",
@@ -156,6 +175,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         **routed: Unpack[Routed],
     ) -> None:
         self.n_clusters = n_clusters
+        self.method = method
         self.n_components = n_components
         self.n_neighbors = n_neighbors
         self.min_cluster_size = min_cluster_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import keras
@@ -15,32 +16,22 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import ClassifierTags, Tags
 
 from skneural import _engine
-from skneural._architectures.clustering import (
-    EMBEDDING,
-    ClusteringArchitecture,
-    build_clustering,
-    clustering_on_raw_columns,
-)
-from skneural._architectures.column_scaling import ColumnScaling
-from skneural._architectures.convolutional import STANDARDIZATION, image_shape_of
+from skneural._architectures.clustering import Clustering, build_clustering, clustering_on_raw_columns
+from skneural._architectures.convolutional import image_shape_of
+from skneural._architectures.embedding import EMBEDDING
 from skneural._estimators.keras_arguments import Schedule
 from skneural._geometry.cluster_densities import ClusterDensities
-from skneural._geometry.density_clusters import dense_clusters
-from skneural._geometry.graph import fuzzy_graph
-from skneural._geometry.graph_clusters import cluster_graph
-from skneural._geometry.image_maps import Deformations, neighbors_of_images
-from skneural._geometry.principal import PrincipalColumns
-from skneural._geometry.search import nearest_neighbors
+from skneural._geometry.image_maps import Deformations
 from skneural._rows.training_rows import TrainingRows
-from skneural._rows.validation import merge_equal_rows, moments_of_all_values
-from skneural._rows.weights import normalize_weights
+from skneural._rows.validation import merge_equal_rows
 
 from .base import Head, check_image_shape, check_sizes
+from .clustering_autoencoded import IdecClusters, N2dClusters
+from .clustering_neighbors import NeighborClusters
+from .clustering_way import ClusteringWay
 from .transformers import FamilyTransformer
 
-_N_STARTS = 10
-_LABEL_SMOOTHING = 0.1
-_LAYERS_OF_ROWS, _LAYERS_OF_IMAGES = (256, 64), (128,)
+WAYS: Mapping[str, type[ClusteringWay]] = {"neighbors": NeighborClusters, "idec": IdecClusters, "n2d": N2dClusters}
 _LEAST_STEPS = 800
 _MOST_EPOCHS, _FEW_ROWS = 20, 10_000
 _MAX_BATCH = 256
@@ -56,6 +47,8 @@ class TrainedClustering(FamilyTransformer):
     _build = staticmethod(build_clustering)
     # A fit finds clusters anew, and all of its rows are in one of them.
     warm_start, early_stopping = False, False
+    _way: ClusteringWay
+    _built: Clustering
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -92,9 +85,19 @@ class TrainedClustering(FamilyTransformer):
                 f"Got n_clusters={self.n_clusters} for n_samples={rows.n_rows}."
             )
         self._given_rows = rows.X
+        if not WAYS[self.method].merges_equal_rows:
+            self._check_no_weights(rows.weights)
+            return rows.without_weightless()
         if math.prod(rows.X.shape) > _MOST_VALUES_MERGED:
             return rows.without_weightless()
         return TrainingRows(*merge_equal_rows(*rows[:3])).without_weightless()
+
+    def _check_no_weights(self, weights: Any) -> None:
+        if weights is not None and len(np.unique(weights[weights > 0])) > 1:
+            raise ValueError(
+                f"The sample_weight of {type(self).__name__} may only be equal for all rows, or zero, with "
+                f"method={self.method!r}. Use another method, or give rows of weight two twice."
+            )
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:
         shape: tuple[int, ...] = getattr(X, "shape", ())
@@ -105,33 +108,15 @@ class TrainedClustering(FamilyTransformer):
 
     def _learn(self, rows: TrainingRows) -> None:
         self.n_components_ = int(self.n_components)
-        is_image = self.image_shape is not None
-        weights = normalize_weights(rows.weights)
-        self._scaling = None if is_image else ColumnScaling.of(rows.X, weights, each=True)
-        self._goals = self._found_clusters(self._encode_features(rows.X), weights)
+        self._way = WAYS[self.method]()
+        self._way.prepare(self, rows)
+        self._goals = self._found_clusters(rows)
         self.n_clusters_ = int(self._goals.max()) + 1
+        self._learned_rows = rows
 
-    def _encode_features(self, X: Any) -> Any:
-        return np.ascontiguousarray(X, np.float32) if self._scaling is None else self._scaling.scaled(X)
-
-    def _split(self, rows: TrainingRows, validation: Any, schedule: Schedule) -> tuple[TrainingRows, None]:
-        return rows, None
-
-    def _merges_rows(self, network: _engine.Network) -> bool:
-        return False
-
-    def _data(self, rows: TrainingRows) -> _engine.Data:
-        known = self._goals >= 0
-        rows = rows if known.all() else rows.take(known)
-        even = 1 / self.n_clusters_
-        goals = even + (1 - _LABEL_SMOOTHING) * (np.eye(self.n_clusters_)[self._goals[known]] - even)
-        return _engine.Data.of(rows.X, goals.astype(np.float32), normalize_weights(rows.weights))
-
-    # --- clusters of the graph ----------------------------------------------------------------------------------
-
-    def _found_clusters(self, X: NDArray[np.float32], weights: NDArray[np.float32] | None) -> NDArray[np.intp]:
+    def _found_clusters(self, rows: TrainingRows) -> NDArray[np.intp]:
         """Give the cluster of each row, numbered from zero, and -1 for noise."""
-        n_rows = len(X)
+        n_rows = rows.n_rows
         if self.n_clusters is not None and n_rows <= self.n_clusters:
             if n_rows < self.n_clusters:
                 warnings.warn(
@@ -141,70 +126,54 @@ class TrainedClustering(FamilyTransformer):
                     stacklevel=2,
                 )
             return np.arange(n_rows)
-        if n_rows == 1:
-            return np.zeros(1, np.intp)
-        columns = PrincipalColumns.of(X, self._seeds.weights).project(X)
-        graph = self._graph(X, columns, weights)
-        if self.n_clusters is None:
-            return dense_clusters(graph, columns, self._smallest_cluster(n_rows), self._seeds.order)
-        return cluster_graph(graph, int(self.n_clusters), n_starts=_N_STARTS, seed=self._seeds.order).labels
-
-    def _graph(
-        self, X: NDArray[np.float32], columns: NDArray[np.float32], weights: NDArray[np.float32] | None
-    ) -> sparse.csr_array:
-        """Join neighbours; a row of weight two has the edges of the row twice."""
-        k, seed, ranges, image_shape = (
-            int(self.n_neighbors),
-            self._seeds.split,
-            self._deformations(),
-            self._image_shape(),
-        )
-        if ranges is not None and image_shape is not None:
-            neighbors = neighbors_of_images(X, image_shape, k, ranges=ranges, seed=seed)
-        else:
-            neighbors = nearest_neighbors(columns, k, metric="euclidean", seed=seed)
-        graph = fuzzy_graph(neighbors)
-        if weights is None:
-            return graph
-        scaling = sparse.diags_array(weights)
-        return (scaling @ graph @ scaling).tocsr()
+        return self._way.clusters(self, rows) if n_rows > 1 else np.zeros(1, np.intp)
 
     def _smallest_cluster(self, n_rows: int) -> int:
         if self.min_cluster_size != "auto":
             return int(self.min_cluster_size)
         return max(_SMALLEST_CLUSTER, round(_SHARE_OF_SMALLEST_CLUSTER * n_rows))
 
+    def _encode_features(self, X: Any) -> Any:
+        return self._way.scaled(X)
+
+    def _split(self, rows: TrainingRows, validation: Any, schedule: Schedule) -> tuple[TrainingRows, None]:
+        return rows, None
+
+    def _merges_rows(self, network: _engine.Network) -> bool:
+        return False
+
+    def _data(self, rows: TrainingRows) -> _engine.Data:
+        return self._way.data(rows.X, self._goals, rows.weights, self.n_clusters_)
+
     # --- the network --------------------------------------------------------------------------------------------
 
     def _head(self) -> Head:
-        if self.n_clusters_ == 1:
-            return Head(self._resolved_loss("binary_crossentropy"), 1, "hard_sigmoid")
-        return Head(self._resolved_loss("categorical_crossentropy"), self.n_clusters_, "softmax")
+        loss = self._way.loss(self.n_clusters_)
+        return Head(None if loss is None else self._resolved_loss(loss), self.n_clusters_, "softmax")
 
-    def _architecture(self, head: Head) -> ClusteringArchitecture:
-        image_shape, ranges = self._image_shape(), self._deformations()
+    def _hidden_layer_sizes(self, of_rows: tuple[int, ...], of_images: tuple[int, ...]) -> tuple[int, ...]:
         if isinstance(self.hidden_layer_sizes, str):
-            sizes: tuple[int, ...] = _LAYERS_OF_ROWS if image_shape is None else _LAYERS_OF_IMAGES
-        else:
-            sizes = check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
-        return ClusteringArchitecture(
-            n_features=int(self.n_features_in_),
-            n_components=int(self.n_components),
-            n_clusters=head.n_outputs,
-            hidden_layer_sizes=sizes,
-            activations=self._activations({"hidden layer": len(sizes)}) if sizes else (),
-            image_shape=image_shape,
-            augmentation=() if ranges is None else ranges.of_layer(),
-            kernel_initializer=self.kernel_initializer,
-        )
+            return of_rows if self.image_shape is None else of_images
+        return check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
+
+    def _architecture(self, head: Head) -> Any:
+        return self._way.architecture(self, head.n_outputs)
 
     def _build_network(self, seed: int) -> _engine.Network:
         network = super()._build_network(seed)
         self._built = self._architecture(self._head())
-        if self._scaling is None:
-            moments = moments_of_all_values(self._given_rows, None)
-            network.assign_weights(STANDARDIZATION, [np.array(moment) for moment in moments])
+        self._way.begin(self, network, self._learned_rows, self._goals)
         return network
+
+    def _settings(self, train: Any, held_out: Any, schedule: Schedule) -> _engine.Settings:
+        settings = super()._settings(train, held_out, schedule)
+        return settings if self._way.trains_network else replace(settings, epochs=0, learning_rate_factors=None)
+
+    def _run(
+        self, train: TrainingRows, held_out: TrainingRows | None, settings: _engine.Settings, schedule: Schedule
+    ) -> _engine.Result:
+        data = self._data(train)
+        return _engine.fit(self._network, data, None, self._way.settings(settings, data))
 
     def _auto_batch_size(self, n_rows: int) -> int:
         return int(np.clip(2 ** int(np.log2(max(n_rows, 8) / 8)), 32, _MAX_BATCH))
@@ -231,7 +200,8 @@ class TrainedClustering(FamilyTransformer):
             log_densities = self._densities.log_densities(self._places(rows.X))
             self._least_log_density = float(np.quantile(log_densities, share_of_noise))
         self._describe(self._encode_features(self._given_rows))
-        del self._goals, self._given_rows
+        self._way.report(self)
+        del self._goals, self._given_rows, self._learned_rows
 
     def _describe(self, X: NDArray[np.float32]) -> None:
         """Tell of the rows of fit, as they were given."""
@@ -248,7 +218,7 @@ class TrainedClustering(FamilyTransformer):
         return self._answers(self._network, X, output=EMBEDDING)
 
     def _shares(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._answers(self._network, X)
+        return self._answers(self._network, X, output=self._way.shares_layer)[:, -self.n_clusters_ :]
 
     def _labels(self, places: NDArray[np.float32], shares: NDArray[np.float32]) -> NDArray[np.intp]:
         """Give the most probable cluster of each row, -1 where the clusters explain it less than noise in fit."""
@@ -264,9 +234,11 @@ class TrainedClustering(FamilyTransformer):
         """From raw columns to the probabilities of the clusters, with the weights of now."""
         network = self._fitted_network()
         assert network is not None
-        model, layers = clustering_on_raw_columns(self._built, self._scaling)
-        for new, old in zip(layers, network.snapshot().model.layers, strict=True):
-            new.set_weights(old.get_weights())
+        model, layers = clustering_on_raw_columns(self._built, self._way.scaling)
+        new, old = ([layer for layer in some if layer.weights] for some in (layers, network.snapshot().model.layers))
+        # Layers that do not answer stand behind those that do.
+        for layer, trained in zip(new, old, strict=False):
+            layer.set_weights(trained.get_weights())
         return model
 
     @model_.setter

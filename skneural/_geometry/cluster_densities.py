@@ -73,6 +73,20 @@ class ClusterDensities:
         densities: Array = logsumexp(of_clusters, axis=1)
         return densities
 
+    def as_mixture(self) -> list[Array]:
+        """Give logarithms of shares, means and factors P of the inverse covariances P P', for places as they are."""
+        back = np.linalg.inv(self.unit)
+        means = self.means @ back + self.mean
+        covariances = back.T @ (self.factors @ self.factors.transpose(0, 2, 1)) @ back
+        return [self.log_shares, means, np.stack([_inverse_factor(one) for one in covariances])]
+
+
+def _inverse_factor(covariance: Array) -> Array:
+    """Give the upper triangular P with P P' the inverse of a covariance, as scikit-learn's mixtures have it."""
+    factor = np.linalg.cholesky(covariance)
+    inverse: Array = solve_triangular(factor, np.eye(len(factor)), lower=True).T
+    return inverse
+
 
 def _whitening(covariance: Array) -> Array:
     """Give the matrix W with W' C W the identity, in directions that have a variance."""
