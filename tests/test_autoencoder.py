@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import explained_variance_score
 from sklearn.model_selection import GridSearchCV
@@ -79,6 +80,8 @@ def test_columns_are_divided_by_their_deviations_when_asked(table):
         {"hidden_layer_sizes": (24, 20, 16), "activation": "silu"},
         {"hidden_layer_sizes": (24, 20), "activation": keras.layers.LeakyReLU(0.1)},
         {"hidden_layer_sizes": (24, 20), "tied_weights": True},
+        {"hidden_layer_sizes": (24, 20), "tied_weights": True, "variational": True},
+        {"hidden_layer_sizes": (), "tied_weights": True, "variational": True},
         {"image_shape": (8, 8), "hidden_layer_sizes": (20,)},
         {"image_shape": (8, 8), "hidden_layer_sizes": (), "filters": (4,)},
         {"noise": 0.5, "dropout": 0.2, "l2": 1e-3},
@@ -206,6 +209,21 @@ def test_missing_values_count_in_no_sum():
 def test_a_column_without_any_value_is_taken_for_zero(table):
     X = np.column_stack([table, np.full(len(table), np.nan)])
     assert np.isfinite(reconstructed(Autoencoder(2, missing="mask", epochs=1).fit(X), X)).all()
+
+
+def test_a_row_without_any_value_counts_for_nothing(table):
+    X = np.vstack([table, np.full(4, np.nan)])
+    fitted = Autoencoder(2, missing="mask", epochs=2, random_state=0).fit(X)
+    result = reconstructed(fitted, X)
+    assert np.isfinite(result).all()
+    assert fitted.reconstruction_error_ == pytest.approx(squared_error(table, result[:-1]), rel=1e-4)
+    assert fitted.score_samples(X)[-1] == 0
+
+
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "score", "score_samples"])
+def test_nothing_is_answered_before_fit(table, method):
+    with pytest.raises(NotFittedError):
+        getattr(Autoencoder(), method)(table)
 
 
 # --- codes that are drawn -------------------------------------------------------------------------------------------

@@ -114,11 +114,16 @@ class _Layers:
             if source is None:
                 layers += self._hidden(size, activation)
             else:
-                layers += [TiedDense(source), activation_layer(activation), *dropout_layers(architecture.dropout)]
+                layers += [self._tied(source), activation_layer(activation), *dropout_layers(architecture.dropout)]
         end = architecture.output_activation
         if architecture.tied_weights:
-            return [*layers, TiedDense(self._encoder[0], end, name=RECONSTRUCTION)]
+            return [*layers, self._tied(self._encoder[0], activation=end, name=RECONSTRUCTION)]
         return [*layers, self._dense(architecture.n_features, end, RECONSTRUCTION)]
+
+    def _tied(self, source: keras.layers.Dense, **arguments: Any) -> TiedDense:
+        """Make a layer with the kernel of one of the encoder's; of a code that is drawn, that of its means."""
+        is_code = source is self._encoder[-1]
+        return TiedDense(source, self.architecture.n_components if is_code else None, **arguments)
 
     # --- images -------------------------------------------------------------------------------------------------
 

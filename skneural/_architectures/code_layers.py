@@ -91,12 +91,18 @@ class DrawnCode(_Drawing):
 
 
 class TiedDense(keras.layers.Layer):
-    """A dense layer whose kernel is that of another one transposed; only its bias is its own."""
+    """A dense layer whose kernel is that of another one transposed; only its bias is its own.
+
+    Of a layer that gives more than ``n_inputs`` numbers the first ones count, such as the means of a drawn code.
+    """
 
     is_row_wise = True
 
-    def __init__(self, source: keras.layers.Dense, activation: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, source: keras.layers.Dense, n_inputs: int | None = None, activation: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self._n_inputs = n_inputs
         # Keras would count the weights of a layer that is an attribute as this one's.
         self.source_kernel: Callable[[], Any] = lambda: source.kernel
         self.activation: Callable[[Any], Any] = keras.activations.get(activation)
@@ -107,8 +113,11 @@ class TiedDense(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return outputs of shape (n, n_inputs of the other layer)."""
-        kernel = tf.convert_to_tensor(self.source_kernel())
-        return self.activation(tf.matmul(inputs, kernel, transpose_b=True) + self.bias)
+        return self.activation(tf.matmul(inputs, self.kernel()) + self.bias)
+
+    def kernel(self) -> tf.Tensor:
+        """Give the kernel of shape (n_inputs, n_outputs)."""
+        return tf.transpose(tf.convert_to_tensor(self.source_kernel())[:, : self._n_inputs])
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the outputs."""

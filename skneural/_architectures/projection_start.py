@@ -72,14 +72,15 @@ class _Projection:
     @classmethod
     def of(cls, architecture: AutoencoderArchitecture, axes: PrincipalAxes, centre: Array) -> _Projection:
         r, k = len(axes.axes), architecture.n_components
-        # Codes that are drawn are to be near the standard normal distribution.
-        unit = axes.deviations if architecture.variational else np.ones(r)
+        # Codes that are drawn are to be near the standard normal distribution, which tied weights cannot undo.
+        unit = axes.deviations if architecture.variational and not architecture.tied_weights else np.ones(r)
         is_sigmoid = architecture.output_activation == "sigmoid"
         mean = np.clip(centre, _LEAST_SHARE, 1 - _LEAST_SHARE)
         code_bias = np.zeros(architecture.n_distribution)
         if architecture.variational:
             noise = axes.residual
-            code_bias[k : k + r] = np.log(noise / (axes.deviations**2 + noise))
+            posterior = noise * axes.deviations**2 / (axes.deviations**2 + noise)
+            code_bias[k : k + r] = np.log(posterior / unit**2)
         reconstruction_bias = np.log(mean / (1 - mean)) if is_sigmoid else np.zeros(architecture.n_features)
         of_images = architecture.image_shape is not None
         names = ("linear_code", "linear_reconstruction") if of_images else (CODE, RECONSTRUCTION)

@@ -234,7 +234,8 @@ class Autoencoder(TrainedAutoencoder):
         codes : ndarray of shape (n_samples, n_components)
             The codes; where these are drawn (``variational``), the means that they are drawn round.
         """
-        return self._answers(self._network, self._without_missing(self._checked_rows(X)), output=CODE)
+        rows = self._without_missing(self._checked_rows(X))
+        return self._answers(self._network, rows, output=CODE)
 
     @of_one_state
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -217,26 +217,29 @@ class TrainedAutoencoder(IncrementalTransformer):
                 return np.asarray(keras.losses.binary_crossentropy(block, answers))
             return np.asarray(np.nansum((block - answers) ** 2, axis=1))
 
-        return self._mean_over(rows, errors)
+        return float(np.average(self._of_rows(rows.X, errors), weights=rows.weights))
 
-    def _mean_over(
-        self, rows: TrainingRows, errors: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]]
-    ) -> float:
-        """Average the errors of scaled rows and their reconstructions, block by block."""
+    def _of_rows(
+        self, X: NDArray[np.float32], errors: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[Any]]
+    ) -> NDArray[np.float64]:
+        """Compute the error of each scaled row from it and its reconstruction, block by block."""
         found = []
-        for part in blocks(rows.X):
-            block = np.asarray(rows.X[part])
+        for part in blocks(X):
+            block = np.asarray(X[part])
             found.append(errors(block, self._answers(self._network, self._without_missing(block))))
-            _engine.give_pages_back(rows.X)
-        return float(np.average(np.concatenate(found), weights=rows.weights))
+            _engine.give_pages_back(X)
+        return np.concatenate(found).astype(np.float64)
 
     def _after_training(self, rows: TrainingRows) -> None:
         self._decoder = None
         if self.variational:
             self._variance = self._drawn(np.asarray(rows.X)).best_variance(rows.weights)
-        self.reconstruction_error_ = self._mean_over(
-            rows, lambda block, answers: np.nanmean((self.scale_ * (block - answers)) ** 2, axis=1)
+        squares = self._of_rows(
+            rows.X, lambda block, answers: np.nansum((self.scale_ * (block - answers)) ** 2, axis=1)
         )
+        n_known = np.concatenate([(~np.isnan(rows.X[part])).sum(axis=1) for part in blocks(rows.X)])
+        weights = np.ones(len(squares)) if rows.weights is None else rows.weights
+        self.reconstruction_error_ = float(weights @ squares / max(weights @ n_known, 1e-300))
         self._scaled = None, None
 
     def _decode(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -301,6 +304,6 @@ def _flat(X: Any) -> Any:
 def _weights_of(layer: keras.layers.Layer) -> list[NDArray[Any]]:
     """Return a layer's weights; those of a layer that borrows its kernel with it."""
     if isinstance(layer, TiedDense):
-        return [np.asarray(layer.source_kernel()).T, np.asarray(layer.bias)]
+        return [np.asarray(layer.kernel()), np.asarray(layer.bias)]
     weights: list[NDArray[Any]] = layer.get_weights()
     return weights
