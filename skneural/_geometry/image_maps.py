@@ -14,13 +14,16 @@ from threadpoolctl import threadpool_limits
 
 from .principal import PrincipalColumns
 from .search import Neighbors, neighboring_cells, neighbors_of_graph, unit_rows
+from .second_look import distances_after_best_maps
 
 # Images with fewer pixels than this on a side are enlarged twice, and need more maps for the same steps in pixels.
 _SMALL_SIDE = 16
 _N_MAPS, _N_MAPS_OF_SMALL = 40, 200
-# More candidates than neighbours, so that both directions of a pair are among them.
-_CANDIDATES_PER_NEIGHBOR = 2
+# More candidates than neighbours, so that both directions of a pair are among them; small images are looked at again.
+_CANDIDATES_PER_NEIGHBOR, _CANDIDATES_PER_NEIGHBOR_OF_SMALL = 2, 3
 _BLOCK_ROWS = 128
+# What is stored as zero would be lost in a sum of sparse matrices.
+_TINY = np.finfo(np.float32).tiny
 # Up to so many images each is compared with every other one, above with those of the nearest cells.
 _MOST_ROWS_COMPARED_WITH_ALL = 20_000
 
@@ -129,7 +132,8 @@ def neighbors_of_images(
     The distance of i and j is the smallest cosine distance between j and any of ``n_maps`` maps of i, or between i and
     any of j, on 50 principal axes that begin at an empty image; the same maps are drawn for all images. X has the shape
     (n_images, height * width * channels). Images of less than 16 pixels on a side are enlarged twice and get 200 maps
-    instead of 40. Memory is bounded: a block of images is compared at a time.
+    instead of 40, and the nearest of them are compared again after the best map, by gradients that may be displaced
+    (``second_look``). Memory is bounded: a block of images is compared at a time.
     """
     generator = np.random.default_rng(seed)
     height, width, n_channels = image_shape
@@ -145,7 +149,15 @@ def neighbors_of_images(
     # A map and the projection are both linear, so that one product of matrices gives the coordinates of a copy.
     kernels = [_kernel_of_map(axes.kernel, matrix, n_channels) for matrix in maps]
     k = min(n_neighbors, len(X) - 1)
-    found = _nearest_copies(rows, plain, kernels, origin, k, seed)
+    n_candidates = (_CANDIDATES_PER_NEIGHBOR_OF_SMALL if is_small else _CANDIDATES_PER_NEIGHBOR) * k
+    found = _nearest_copies(rows, plain, kernels, origin, n_candidates, seed)
+    if is_small:
+        in_order = np.argsort(found.row, kind="stable")
+        heads, tails = found.row[in_order], found.col[in_order]
+        best = _best_maps(rows, plain, kernels, origin, heads, tails)
+        unchanged = sparse.eye_array(size[0] * size[1], format="csr")
+        distances = distances_after_best_maps(rows, (heads, tails), best, [unchanged, *maps], (*size, n_channels))
+        found = sparse.coo_array((np.maximum(distances, _TINY), (heads, tails)), shape=found.shape)
     # Both directions of a pair are the same distance: the smaller one.
     return neighbors_of_graph(_smaller_of_both_directions(found), k)
 
@@ -177,7 +189,7 @@ def _nearest_copies(
     plain: NDArray[np.float32],
     kernels: list[NDArray[np.float32]],
     origin: NDArray[np.float32],
-    k: int,
+    n_candidates: int,
     seed: int,
 ) -> sparse.coo_array:
     """Give for each image the candidates that are nearest to one of its copies, as a graph of cosine distances."""
@@ -191,7 +203,7 @@ def _nearest_copies(
     graph = []
     for members, others in groups:
         others_plain = np.ascontiguousarray(plain[others].T)
-        n_kept = min(_CANDIDATES_PER_NEIGHBOR * k + 1, len(others))
+        n_kept = min(n_candidates + 1, len(others))
         for start in range(0, len(members), _BLOCK_ROWS):
             block = members[start : start + _BLOCK_ROWS]
             likeness = _likeness_of_copies(rows[block], plain[block], others_plain, kernels, origin)
@@ -200,8 +212,7 @@ def _nearest_copies(
                 (np.repeat(block, n_kept), others[kept].ravel(), np.take_along_axis(likeness, kept, 1).ravel())
             )
     heads, tails, likeness = (np.concatenate(parts) for parts in zip(*graph, strict=True))
-    # What is stored as zero would be lost in a sum of sparse matrices.
-    distances = np.maximum(1 - likeness, np.finfo(np.float32).tiny)
+    distances = np.maximum(1 - likeness, _TINY)
     return sparse.coo_array((distances, (heads, tails)), shape=(n_rows, n_rows))
 
 
@@ -218,6 +229,29 @@ def _likeness_of_copies(
     for kernel in kernels:
         np.matmul(unit_rows(images @ kernel - origin), others, out=of_copy)
         np.maximum(best, of_copy, out=best)
+    return best
+
+
+def _best_maps(
+    rows: NDArray[np.float32],
+    plain: NDArray[np.float32],
+    kernels: list[NDArray[np.float32]],
+    origin: NDArray[np.float32],
+    heads: NDArray[Any],
+    tails: NDArray[Any],
+) -> NDArray[np.intp]:
+    """Give for each pair the number of the map of the head that is most like the tail, 0 for none; heads are sorted."""
+    best = np.zeros(len(heads), np.intp)
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        part = slice(*np.searchsorted(heads, [start, start + _BLOCK_ROWS]))
+        own, others = heads[part] - start, plain[tails[part]]
+        block = rows[start : start + _BLOCK_ROWS]
+        largest = np.einsum("pd,pd->p", plain[heads[part]], others)
+        for number, kernel in enumerate(kernels, start=1):
+            likeness = np.einsum("pd,pd->p", unit_rows(block @ kernel - origin)[own], others)
+            better = likeness > largest
+            best[part][better] = number
+            np.maximum(largest, likeness, out=largest)
     return best
 
 
