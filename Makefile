@@ -11,13 +11,14 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 # Without its compiled files, each import of TensorFlow takes several seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help digits handwritten introduction sequences test sanitize lint lock venv fresh-venv empty-venv clean
+.PHONY: help digits handwritten introduction sequences clusters test sanitize lint lock venv fresh-venv empty-venv clean
 
 help:
 	@echo "make digits         search over networks for handwritten digits, with a report and figures"
 	@echo "make handwritten    a convolutional network reads digits (ARGS='--csv FILE' for a table of pixels)"
 	@echo "make introduction   an introduction to Keras in nine steps (ARGS='--csv FILE' for another table)"
 	@echo "make sequences      sequences classified, and what the network thought at each step"
+	@echo "make clusters       digits sorted without their labels, and what the clusters are"
 	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
 	@echo "make sanitize       the native engine's tests, with its C code under address and undefined-behaviour sanitizers (gcc)"
 	@echo "make lint           format (also of C), lint, types, import contracts, spelling"
@@ -35,6 +36,9 @@ introduction: venv
 
 sequences: venv
 	@$(VENV_PYTHON) examples/sequences.py $(ARGS)
+
+clusters: venv
+	@$(VENV_PYTHON) examples/digits_clusters.py $(ARGS)
 
 test: venv
 	$(VENV_PYTHON) -m pytest -n 2 $(ARGS)

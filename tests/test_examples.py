@@ -58,6 +58,15 @@ def test_sequences_are_classified_and_the_thoughts_drawn(tmp_path):
 
 
 @pytest.mark.slow
+def test_clusters_of_digits_are_drawn_without_a_label(tmp_path):
+    printed = run_example("digits_clusters.py", "--n-images", 500, "--output", tmp_path)
+    assert printed_figures(printed, tmp_path) == ["clusters.png", "confusion_matrix.png"]
+    share = re.search(r"(\d+\.\d)% of them are in the cluster of their digit", printed)
+    assert share is not None
+    assert float(share[1]) > 80
+
+
+@pytest.mark.slow
 def test_introduction_walks_nine_steps(tmp_path):
     printed = run_example("keras_introduction.py", "--epochs", 3, "--output", tmp_path)
     assert printed_figures(printed, tmp_path) == ["images.png", "network.png", "training_curves.png"]
