@@ -182,8 +182,8 @@ def table(folder: Path, name: str, seed: int, n_rows: int) -> tuple[Array, Array
     frame = pd.read_csv(folder / "tabular" / f"{name}.csv.gz").dropna()
     frame = frame.sample(min(len(frame), n_rows + 1000), random_state=seed)
     X, y = frame.iloc[:, :-1].select_dtypes("number").to_numpy(np.float32), frame.iloc[:, -1].to_numpy()
-    scaler = StandardScaler().fit(X[:n_rows])
-    return scaler.transform(X[:n_rows]), y[:n_rows], scaler.transform(X[n_rows:]), y[n_rows:]
+    X = StandardScaler().fit(X[:n_rows]).transform(X)
+    return X[:n_rows], y[:n_rows], X[n_rows:], y[n_rows:]
 
 
 if __name__ == "__main__":
