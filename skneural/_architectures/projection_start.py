@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural import _engine
-from skneural._geometry.principal_axes import Carrying, PrincipalAxes, carry
+from skneural._geometry.principal_axes import PrincipalAxes
 
 from .autoencoder import CODE, DISTRIBUTION, RECONSTRUCTION, AutoencoderArchitecture
+from .carried_numbers import Carrying, carry
 
 Array = NDArray[Any]
 # Of a sigmoid's inputs for a change of one in its output, round the middle.

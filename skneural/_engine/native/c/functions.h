@@ -79,7 +79,7 @@ static inline float largest_of(Vector x) {
     return largest;
 }
 
-/* Integers scrambled one to one: lowbias32 (Wellons, 2018), as in _dropout.py. */
+/* Integers scrambled one to one: lowbias32 (Wellons, 2018), as in model/dropout.py. */
 static inline uint32_t mixed(uint32_t bits) {
     bits = (bits ^ bits >> 16) * 0x7FEB352Du;
     bits = (bits ^ bits >> 15) * 0x846CA68Bu;

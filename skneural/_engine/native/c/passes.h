@@ -66,7 +66,7 @@ static void activate_back(const Part *part, size_t first, size_t last) {
     }
 }
 
-/* Drop what _dropout.py drops for the same key and stream. */
+/* Drop what model/dropout.py drops for the same key and stream. */
 static void drop(const Part *part, const uint32_t key[2], size_t first, size_t last) {
     size_t n = part->inputs.n;
     float scale = part->rate == 1 ? 0 : 1 / (1 - part->rate);
