@@ -283,7 +283,10 @@ def test_summary_prints_the_layers(of_digits, capsys):
         ({"image_shape": (8,)}, r"must be \(height, width\) or \(height, width, channels\). Got \(8,\)."),
         ({"image_shape": (8, 9)}, "does not fit X"),
         ({"image_shape": (8, 8), "augment": {"angle": 1}}, "with any of the keys 'rotation', 'zoom', 'shear'"),
-        ({"metric": "nearest"}, "nearest"),
+        (
+            {"metric": "nearest"},
+            r"The 'metric' parameter of NeighborEmbedding must be a function .* Got 'nearest' instead\.",
+        ),
         ({"activation": "reluu", "hidden_layer_sizes": (4,)}, "relu"),
     ],
 )

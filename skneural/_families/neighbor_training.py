@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.neighbors import VALID_METRICS
 from sklearn.utils.validation import column_or_1d
 
 from skneural import _engine
@@ -60,6 +61,12 @@ class TrainedNeighborEmbedding(FamilyTransformer):
             raise ValueError(
                 f"The 'metric' parameter of {owner} measures distances of rows, which the network needs. "
                 "Got 'precomputed': give X as rows, and the distances of neighbours as neighbors=<sparse matrix>."
+            )
+        known = sorted({*VALID_METRICS["brute"]} - {"precomputed"})
+        if isinstance(self.metric, str) and self.metric not in known:
+            raise ValueError(
+                f"The 'metric' parameter of {owner} must be a function of two rows, or one of {', '.join(known)}. "
+                f"Got {self.metric!r} instead."
             )
         is_known = self.neighbors is None or sparse.issparse(self.neighbors) or hasattr(self.neighbors, "fit_transform")
         if not is_known:
