@@ -10,6 +10,7 @@ from .identity.carried import unwrapped, wrapped
 from .identity.parts import copy_of_part, fingerprint, is_plain, with_seed
 from .identity.stored_model import brought_back, carried, duplicate
 from .memory_errors import telling_memory_errors
+from .model.column_encoding import ColumnEncoding
 from .model.ends import rows_for
 from .model.network import Network
 from .prediction import predict, predicts_itself
@@ -23,6 +24,7 @@ take_share_of_cores()
 __all__ = [
     "Blueprint",
     "CancelledRunError",
+    "ColumnEncoding",
     "Conduct",
     "Data",
     "EarlyStopping",

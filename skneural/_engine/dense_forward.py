@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from .model.column_encoding import ColumnEncoding
+
 Array = NDArray[np.float32]
 Values = list[NDArray[Any]]
 Product = Callable[[Array, Array], Array]
@@ -110,10 +112,10 @@ def dense_forward(model: keras.Model) -> DenseForward | None:
             return None
         steps.append(step)
     # An activation in front would overwrite the caller's rows.
-    if not model.layers or type(model.layers[0]) is not keras.layers.Dense:
+    if not model.layers or type(model.layers[0]) not in (keras.layers.Dense, ColumnEncoding):
         return None
-    kernels = [variable.shape for variable in model.variables if len(variable.shape) == 2]
-    return DenseForward(steps, n_features=kernels[0][0], widest=max(kernel[1] for kernel in kernels))
+    widths = [layer.output.shape[1] for layer in model.layers]
+    return DenseForward(steps, n_features=model.inputs[0].shape[1], widest=max(widths))
 
 
 def _step_of(layer: keras.layers.Layer, index_of: dict[int, int]) -> Step | None:
@@ -122,6 +124,9 @@ def _step_of(layer: keras.layers.Layer, index_of: dict[int, int]) -> Step | None
     if type(layer) is keras.layers.Activation and layer.activation in IN_PLACE_ACTIVATIONS:
         activation = IN_PLACE_ACTIVATIONS[layer.activation]
         return lambda rows, values, multiply: activation(rows)
+    if type(layer) is ColumnEncoding:
+        numbers = index_of[id(layer.numbers)]
+        return lambda rows, values, multiply: layer.encoded(rows, values[numbers])
     if type(layer) is keras.layers.BatchNormalization:
         return _normalization_step(layer, index_of)
     return None

@@ -19,6 +19,7 @@ def run(
     results: Any,
     recorded: Any,
     n_steps: Any,
+    encoding: tuple[Any, ...] | None,
     n_threads: int,
     is_portable: bool,
     ask: Callable[[], object] | None,

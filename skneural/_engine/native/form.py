@@ -20,7 +20,7 @@ from skneural._engine.model.template import Penalty, Template
 from skneural._engine.obstacles import obstacle_from
 from skneural._engine.records import Data
 
-from .layers import Activation, Dropout, Part, Product, parts_of
+from .layers import Activation, Dropout, Part, Product, encoding_of, parts_of
 from .losses import SPARSE_CROSS_ENTROPY, loss_of, metric_of
 
 try:
@@ -30,6 +30,15 @@ except ImportError:  # there was no C compiler where the package was built
 
 _EPSILON = 1e-7  # Keras's default
 _logger = logging.getLogger("skneural")
+
+
+@dataclass(frozen=True)
+class EncodingForm:
+    """Of a layer that encodes columns, how many outputs it has of each kind, their columns, and its weight's place."""
+
+    counts: NDArray[np.int32]
+    sources: NDArray[np.int32]
+    numbers: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class NativeForm:
     names: Sequence[str]
     n_products: int
     n_kernels: int
+    encoding: EncodingForm | None
 
 
 _forms: WeakKeyDictionary[Template, NativeForm | None] = WeakKeyDictionary()
@@ -112,7 +122,16 @@ def _form_of(template: Template) -> NativeForm | None:
         names=[model.metrics[0].name, *(name for name, *_ in metrics)],
         n_products=sum(math.prod(model.trainable_variables[part.kernel].shape) for part in products),
         n_kernels=len(products),
+        encoding=_encoding_form(model),
     )
+
+
+def _encoding_form(model: keras.Model) -> EncodingForm | None:
+    layer = encoding_of(model)
+    if layer is None:
+        return None
+    places = [id(variable) for variable in model.variables]
+    return EncodingForm(layer.counts, layer.sources, places.index(id(layer.numbers)))
 
 
 def _number(name: str) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from skneural._engine.dense_forward import is_plain_dense
+from skneural._engine.model.column_encoding import ColumnEncoding
 
 # The names of activations in the native engine. A softmax can only be the output's.
 SOFTMAX = "SOFTMAX"
@@ -55,7 +56,7 @@ def parts_of(model: keras.Model, dropout_layers: Sequence[keras.layers.Layer]) -
         return None
     place_of = {id(weight): place for place, weight in enumerate(model.trainable_variables)}
     parts: list[Part] = []
-    for layer in model.layers:
+    for layer in model.layers[encoding_of(model) is not None :]:
         found = _parts_of_layer(layer, place_of, dropout_layers)
         if found is None:
             return None
@@ -63,6 +64,13 @@ def parts_of(model: keras.Model, dropout_layers: Sequence[keras.layers.Layer]) -
     if parts and isinstance(parts[-1], Product):
         parts.append(_LINEAR)
     return parts if _is_known(parts, len(place_of)) else None
+
+
+def encoding_of(model: keras.Model) -> ColumnEncoding | None:
+    """Give the layer in front that encodes columns, None where there is none that the engine knows."""
+    first = model.layers[0] if model.layers else None
+    is_known = type(first) is ColumnEncoding and first.compute_dtype == first.variable_dtype == "float32"
+    return first if is_known and first.activity_regularizer is None else None
 
 
 def _is_known(parts: Sequence[Part], n_weights: int) -> bool:

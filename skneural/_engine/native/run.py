@@ -168,6 +168,7 @@ class _Call:
                     training,
                     validation,
                     *(self.sums, self._recorded, self._n_steps),
+                    self._encoding(),
                     n_threads,
                     IS_PORTABLE,
                     self._ask,
@@ -177,6 +178,13 @@ class _Call:
                 raise InterruptedCallError(
                     State(self.variables(), self.optimizer()), has_trained=has_trained
                 ) from error
+
+    def _encoding(self) -> tuple[Any, ...] | None:
+        """Give what the columns of rows are encoded by."""
+        form = self._form.encoding
+        if form is None:
+            return None
+        return form.counts, form.sources, np.ascontiguousarray(self._given.variables[form.numbers], np.float32)
 
     def variables(self) -> list[NDArray[Any]]:
         """Give the values of all variables after the call."""

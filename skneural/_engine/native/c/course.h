@@ -18,6 +18,7 @@ enum { LINEAR, RELU, SIGMOID, TANH, SOFTPLUS, SOFTMAX };
 enum { SPARSE_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARED_DEVIATION, ABSOLUTE_DEVIATION };
 enum { SPARSE_ACCURACY, CATEGORICAL_ACCURACY, BINARY_ACCURACY, SQUARED_ERROR, ABSOLUTE_ERROR, SIGN_ACCURACY };
 enum { ADAM, SGD, RMSPROP };
+enum { CLIPPED, RAMP, EQUAL, MISSING, WAVE, N_ENCODINGS };
 
 /* Rows of width n, each with room for whole panels and a one in column n, which a bias is multiplied with. */
 typedef struct {
@@ -43,6 +44,15 @@ typedef struct {
     float *factors;                 /* what a dropout multiplies with, laid out like the outputs */
     Weights weights;
 } Part;
+
+/* What a network sees of the columns of a table: numbers that are each a function of an entry of the row. Those of one
+   kind lie side by side. */
+typedef struct {
+    size_t n_columns;         /* of the table */
+    size_t ends[N_ENCODINGS]; /* behind the last number of each kind */
+    const int32_t *sources;   /* the column that each number comes from; NULL where rows are taken as they are */
+    const float *places, *factors, *shifts, *gains;
+} Encoding;
 
 typedef struct {
     const void *X;
@@ -72,6 +82,7 @@ typedef struct {
 typedef struct {
     size_t n_parts, n_products, n_values, n_packed, n_strips, n_rows_at_most, n_inputs, n_outputs;
     Part *parts;
+    Encoding encoding;
     Rows input;
     float *packed; /* all weights in panels */
     int loss;

@@ -316,8 +316,9 @@ static void read_table(Buffers *buffers, PyObject *given, Course *course, size_t
         n_X = (size_t)(view->len / view->itemsize);
         table->X = view->buf;
         if (n == 0 || n_X % n || n_X / n < 1) fail(buffers, "X does not have as many rows as y");
-        else if (course->n_inputs && course->n_inputs != n_X / n) fail(buffers, "rows have another number of columns");
-        else course->n_inputs = n_X / n;
+        else if (course->encoding.n_columns && course->encoding.n_columns != n_X / n)
+            fail(buffers, "rows have another number of columns");
+        else course->encoding.n_columns = n_X / n;
     }
     table->weights = optional(buffers, weights, "sample_weight", 'f', n, PyBUF_SIMPLE);
     table->order = optional(buffers, order, "order", 'i', n_orders * n, PyBUF_SIMPLE);
@@ -332,10 +333,44 @@ static size_t largest_batch(const Table *table) {
     return table->batch_size < table->n_rows ? table->batch_size : table->n_rows;
 }
 
+/* What columns are encoded by is (how many numbers of each kind, their columns, four numbers for each) or None. */
+static void read_encoding(Buffers *buffers, PyObject *given, Course *course) {
+    PyObject *counts, *sources, *numbers;
+    Encoding *encoding = &course->encoding;
+    course->n_inputs = encoding->n_columns;
+    if (given == Py_None || buffers->has_failed) return;
+    if (!PyTuple_Check(given)) {
+        fail(buffers, "an encoding must be a tuple or None");
+        return;
+    }
+    if (!PyArg_ParseTuple(given, "OOO", &counts, &sources, &numbers)) {
+        buffers->has_failed = 1;
+        return;
+    }
+    size_t n;
+    const int32_t *of_kinds = array_of(buffers, counts, "numbers of each kind", 'i', N_ENCODINGS, PyBUF_SIMPLE);
+    encoding->sources = entries_of(buffers, sources, "columns of an encoding", 'i', &n, PyBUF_SIMPLE);
+    if (buffers->has_failed) return;
+    int64_t sum = 0;
+    for (int kind = 0; kind < N_ENCODINGS; kind++) {
+        if (of_kinds[kind] < 0) fail(buffers, "an encoding cannot have less than no numbers of a kind");
+        encoding->ends[kind] = (size_t)(sum += of_kinds[kind]);
+    }
+    if (n < 1 || n > MOST_OUTPUTS || sum != (int64_t)n) fail(buffers, "an encoding does not say what each number is");
+    if (!all_below(encoding->sources, n, encoding->n_columns)) fail(buffers, "a column is not among those there are");
+    const float *values = array_of(buffers, numbers, "numbers of an encoding", 'f', 4 * n, PyBUF_SIMPLE);
+    if (buffers->has_failed) return;
+    encoding->places = values;
+    encoding->factors = values + n;
+    encoding->shifts = values + 2 * n;
+    encoding->gains = values + 3 * n;
+    course->n_inputs = n;
+}
+
 /* Everything that a run reads or writes; which arrays there are is in the order of the arguments. */
 typedef struct {
     PyObject *parts, *part_rates, *penalties, *metrics, *values, *first, *second, *rates, *keys, *training, *validation,
-        *results, *recorded, *n_steps;
+        *results, *recorded, *n_steps, *encoding;
 } Given;
 
 /* The one place that looks at what Python gives, before anything of it is used. */
@@ -368,6 +403,7 @@ static Layout read_arguments(Buffers *buffers, const Given *given, Course *cours
     course->results = array_of(buffers, given->results, "results", 'd', course->n_epochs * 2 * n_sums, PyBUF_WRITABLE);
     read_table(buffers, given->training, course, course->n_epochs, &course->training);
     read_table(buffers, given->validation, course, 1, &course->validation);
+    read_encoding(buffers, given->encoding, course);
     if (!course->n_inputs) fail(buffers, "there must be rows to learn from or to be judged on");
     course->n_rows_at_most = largest_batch(&course->training);
     if (course->n_rows_at_most < largest_batch(&course->validation))
@@ -383,11 +419,11 @@ static PyObject *run(PyObject *module, PyObject *arguments) {
     int is_portable;
     Course course = {0};
     Optimizer *optimizer = &course.optimizer;
-    if (!PyArg_ParseTuple(arguments, "OOOiO(iiddff)OOOOOOOOOOnpO", &given.parts, &given.part_rates, &given.penalties,
+    if (!PyArg_ParseTuple(arguments, "OOOiO(iiddff)OOOOOOOOOOOnpO", &given.parts, &given.part_rates, &given.penalties,
                           &course.loss, &given.metrics, &optimizer->kind, &optimizer->is_nesterov, &beta_1, &beta_2,
                           &optimizer->epsilon, &optimizer->weight_decay, &given.values, &given.first, &given.second,
                           &given.rates, &given.keys, &given.training, &given.validation, &given.results,
-                          &given.recorded, &given.n_steps, &n_threads, &is_portable, &ask))
+                          &given.recorded, &given.n_steps, &given.encoding, &n_threads, &is_portable, &ask))
         return NULL;
     optimizer->beta_1 = (float)beta_1;
     optimizer->beta_2 = (float)beta_2;
@@ -480,6 +516,7 @@ static const struct {
     NUMBER(SPARSE_ACCURACY), NUMBER(CATEGORICAL_ACCURACY), NUMBER(BINARY_ACCURACY), NUMBER(SQUARED_ERROR),
     NUMBER(ABSOLUTE_ERROR), NUMBER(SIGN_ACCURACY),
     NUMBER(ADAM), NUMBER(SGD), NUMBER(RMSPROP),
+    NUMBER(CLIPPED), NUMBER(RAMP), NUMBER(EQUAL), NUMBER(MISSING), NUMBER(WAVE),
     /* clang-format on */
 };
 

@@ -6,14 +6,40 @@ static void set_ones(Rows rows, size_t first, size_t last) {
     for (size_t r = first; r < last; r++) rows.values[r * rows.stride + rows.n] = 1;
 }
 
-/* Copy the rows of a batch, converted to float32. */
+/* Give what a network sees of a row; nothing but EQUAL and MISSING is other than zero where an entry is missing. */
+static inline void encode(const Encoding *encoding, const void *from, int is_double, float *out) {
+    size_t c = 0;
+    for (int kind = 0; kind < N_ENCODINGS; kind++)
+        for (; c < encoding->ends[kind]; c++) {
+            size_t source = (size_t)encoding->sources[c];
+            float x = is_double ? (float)((const double *)from)[source] : ((const float *)from)[source];
+            float place = encoding->places[c], t = (x - place) * encoding->factors[c];
+            int is_missing = x != x;
+            float value = 0;
+            switch (kind) {
+                case CLIPPED: value = t / sqrtf(1 + t * t / 9); break;
+                case RAMP: value = t < 0 ? 0 : t > 1 ? 1 : t; break;
+                case EQUAL: value = x == place; break;
+                case MISSING: value = (float)is_missing; break;
+                case WAVE: value = cosf(t); break;
+            }
+            value = (value - encoding->shifts[c]) * encoding->gains[c];
+            out[c] = is_missing && kind != EQUAL && kind != MISSING ? 0 : value;
+        }
+}
+
+/* Copy the rows of a batch, converted to float32, or what the network sees of them. */
 static void gather(const Course *course, const Table *table, const int32_t *order, size_t start, size_t first,
                    size_t last) {
     Rows into = course->input;
     for (size_t r = first; r < last; r++) {
         size_t row = order ? (size_t)order[r] : start + r;
         float *out = into.values + r * into.stride;
-        if (table->is_double) {
+        if (course->encoding.sources) {
+            size_t at = row * course->encoding.n_columns;
+            if (table->is_double) encode(&course->encoding, (const double *)table->X + at, 1, out);
+            else encode(&course->encoding, (const float *)table->X + at, 0, out);
+        } else if (table->is_double) {
             const double *from = (const double *)table->X + row * into.n;
             for (size_t c = 0; c < into.n; c++) out[c] = (float)from[c];
         } else {
