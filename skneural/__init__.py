@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._families.dense import DenseNetClassifier, DenseNetRegressor
     from ._families.neighbor_embedding import NeighborEmbedding
     from ._families.recurrent import RecurrentNetClassifier, RecurrentNetRegressor
+    from ._families.tabular import TabularNetClassifier, TabularNetRegressor
     from ._parallel.backend import parallel_fits
     from ._versions import show_versions
     from ._wrappers.classifier import KerasClassifier
@@ -46,6 +47,8 @@ __all__ = [
     "ReconstructionDisplay",
     "RecurrentNetClassifier",
     "RecurrentNetRegressor",
+    "TabularNetClassifier",
+    "TabularNetRegressor",
     "TrainingCurveDisplay",
     "__version__",
     "exceptions",
@@ -69,6 +72,8 @@ _MODULE_OF = {
     "ReconstructionDisplay": "._displays._reconstruction",
     "RecurrentNetClassifier": "._families.recurrent",
     "RecurrentNetRegressor": "._families.recurrent",
+    "TabularNetClassifier": "._families.tabular",
+    "TabularNetRegressor": "._families.tabular",
     "TrainingCurveDisplay": "._displays._training_curves",
     "parallel_fits": "._parallel.backend",
     "show_versions": "._versions",

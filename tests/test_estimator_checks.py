@@ -22,6 +22,8 @@ from skneural import (
     NeighborEmbedding,
     RecurrentNetClassifier,
     RecurrentNetRegressor,
+    TabularNetClassifier,
+    TabularNetRegressor,
 )
 
 
@@ -49,17 +51,20 @@ SMALL_CONV = {"filters": 16, "augment": False, "batch_normalization": False, "dr
 # Rows of the checks are read as sequences of one channel. Dropout and batch normalisation would let a row of weight two
 # differ from the row twice.
 RECURRENT = {"units": 8, "filters": (), "dropout": 0.0, "learning_rate": 0.03, "epochs": 80, "batch_size": 64}
+SMALL_TABULAR = {"hidden_layer_sizes": (32,), "n_members": 2, "epochs": 40}
 CLASSIFIERS = [
     ConvNetClassifier(**SMALL_CONV),
     DenseNetClassifier(epochs=30),
     KerasClassifier(build_users_network, epochs=30, batch_size=64),
     RecurrentNetClassifier(**RECURRENT),
+    TabularNetClassifier(**SMALL_TABULAR),
 ]
 REGRESSORS = [
     ConvNetRegressor(**SMALL_CONV),
     DenseNetRegressor(epochs=30),
     KerasRegressor(build_users_network, epochs=30, batch_size=64),
     RecurrentNetRegressor(**RECURRENT),
+    TabularNetRegressor(**SMALL_TABULAR),
 ]
 
 
@@ -144,7 +149,8 @@ def test_no_tag_excuses_an_estimator_from_checks(estimator):
     specific = tags.classifier_tags or tags.regressor_tags
     assert not specific.poor_score
     assert tags.input_tags.two_d_array
-    assert not tags.input_tags.allow_nan
-    # Sequences are dense.
+    # Tables may have holes; they and sequences are dense.
+    reads_tables = isinstance(estimator, TabularNetClassifier | TabularNetRegressor)
     reads_sequences = isinstance(estimator, RecurrentNetClassifier | RecurrentNetRegressor)
-    assert tags.input_tags.sparse is not reads_sequences
+    assert tags.input_tags.allow_nan is reads_tables
+    assert tags.input_tags.sparse is not (reads_sequences or reads_tables)

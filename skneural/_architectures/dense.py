@@ -42,10 +42,20 @@ class DenseArchitecture(Architecture):
 
 def build_dense(architecture: DenseArchitecture) -> keras.Sequential:
     """Build the network of a dense architecture, not compiled."""
+    inputs = keras.Input((architecture.n_features,))
+    return keras.Sequential([inputs, *hidden_layers(architecture), output_layer(architecture)])
+
+
+def hidden_layers(architecture: DenseArchitecture) -> list[keras.layers.Layer]:
+    """Make all layers but that of the outputs."""
     n_hidden = len(architecture.hidden_layer_sizes)
-    layers = [layer for position in range(n_hidden) for layer in _hidden_block(architecture, position)]
-    output = _dense(architecture, n_hidden, architecture.n_outputs, architecture.output_activation)
-    return keras.Sequential([keras.Input((architecture.n_features,)), *layers, output])
+    return [layer for position in range(n_hidden) for layer in _hidden_block(architecture, position)]
+
+
+def output_layer(architecture: DenseArchitecture) -> keras.layers.Dense:
+    """Make the layer of the outputs."""
+    position = len(architecture.hidden_layer_sizes)
+    return _dense(architecture, position, architecture.n_outputs, architecture.output_activation)
 
 
 def _hidden_block(architecture: DenseArchitecture, position: int) -> list[keras.layers.Layer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import joblib
@@ -42,12 +43,15 @@ class Members:
         seeds = [draw_seeds(one) for one in member_seeds(seed, n_members)]
         return cls([build(one.weights) for one in seeds], seeds)
 
-    def fit(self, runs: Sequence[Run]) -> list[_engine.Result]:
-        """Train each member on rows of its own, side by side on all cores; the numbers are those of single fits."""
+    def fit(self, runs: Sequence[Callable[[], Run]]) -> list[_engine.Result]:
+        """Train each member on rows of its own, side by side on all cores; the numbers are those of single fits.
+
+        The rows of a run are there only from when it begins.
+        """
         # Within a task of such a block the members come to its scheduler.
         with nullcontext() if current_task() else parallel_fits():
             results = joblib.Parallel()(
-                joblib.delayed(_fit_one)(network, *run) for network, run in zip(self.networks, runs, strict=True)
+                joblib.delayed(_fit_one)(network, run) for network, run in zip(self.networks, runs, strict=True)
             )
         self.histories = [result.history for result in results]
         return list(results)
@@ -101,9 +105,8 @@ class Members:
             network.update_numbers(numbers)
 
 
-def _fit_one(
-    network: _engine.Network, train: _engine.Data, judged: _engine.Data | None, settings: _engine.Settings
-) -> _engine.Result:
+def _fit_one(network: _engine.Network, run: Callable[[], Run]) -> _engine.Result:
+    train, judged, settings = run()
     # The slot at the processors is that of the thread which the member trains in.
     return _engine.fit(network, train, judged, replace(settings, conduct=current_conduct()))
 
@@ -141,12 +144,22 @@ class OfMembers(FamilyEstimator):
         self, train: TrainingRows, held_out: TrainingRows | None, settings: _engine.Settings, schedule: Schedule
     ) -> _engine.Result:
         members: Members = self._network
-        rows, judged = self._data(train), None if held_out is None else self._data(held_out)
         unseen = replace(settings, callbacks=(), on_epoch_begin=None, on_epoch_end=None, verbose=0)
-        every = [settings, *[unseen] * (len(members.seeds) - 1)]
-        runs = [(rows, judged, replace(one, seed=seeds.order)) for one, seeds in zip(every, members.seeds, strict=True)]
-        return mean_result(members.fit(runs))
+
+        def run_of(place: int) -> Run:
+            rows, judged = self._rows_of_member(place, train, held_out)
+            own = replace(unseen if place else settings, seed=members.seeds[place].order)
+            return self._data(rows), None if judged is None else self._data(judged), own
+
+        return mean_result(members.fit([partial(run_of, place) for place in range(len(members.seeds))]))
+
+    def _rows_of_member(
+        self, place: int, train: TrainingRows, held_out: TrainingRows | None
+    ) -> tuple[TrainingRows, TrainingRows | None]:
+        """Give the rows that a member learns from and those that it is judged on."""
+        return train, held_out
 
     def _network_outputs(self, X: Any) -> NDArray[np.float32]:
-        members: Members = self._network
-        return members.predict(X)
+        network = self._network
+        # The user may have put a model in the place of the members.
+        return network.predict(X) if isinstance(network, Members) else super()._network_outputs(X)

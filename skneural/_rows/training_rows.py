@@ -16,12 +16,14 @@ class TrainingRows(NamedTuple):
     """Rows on their way to the network: X of shape (n, ...), y if there is one, and weights of shape (n,) or None.
 
     What the classes weigh counts in training only, so it stands apart until it is known which rows are trained on.
+    ``origin`` tells, where rows were merged or left out, which of these each row of the user's is: -1 for none.
     """
 
     X: Any
     y: NDArray[Any] | None
     weights: NDArray[Any] | None
     class_weights: NDArray[Any] | None = None
+    origin: NDArray[np.intp] | None = None
 
     @property
     def n_rows(self) -> int:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 # The kinds of functions in the order of the layer's outputs, as in ``native/c/course.h``.
 KINDS = ("clipped", "ramp", "equal", "missing", "wave")
+# Squares of larger numbers may overflow.
+_FAR = np.float32(1e6)
 _TWO_SIDED = ("clipped", "ramp", "wave")
 
 
@@ -97,6 +99,7 @@ def _by_tensorflow(kind: str, x: tf.Tensor, numbers: list[tf.Tensor]) -> tf.Tens
     else:
         t = (x - place) * factor
         if kind == "clipped":
+            t = tf.clip_by_value(t, -_FAR, _FAR)
             values = t / tf.sqrt(1.0 + t * t / 9.0)
         else:
             values = tf.clip_by_value(t, 0.0, 1.0) if kind == "ramp" else tf.cos(t)
@@ -115,6 +118,7 @@ def _by_numpy(kind: str, x: Array, numbers: Array) -> Array:
         x -= place
         x *= factor
         if kind == "clipped":
+            x = np.clip(x, -_FAR, _FAR)
             values = x / np.sqrt(1 + x * x / np.float32(9))
         else:
             values = np.clip(x, 0, 1) if kind == "ramp" else np.cos(x)

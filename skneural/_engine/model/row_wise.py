@@ -103,9 +103,10 @@ def _is_row_wise_loss(loss: Any, output_rank: int) -> bool:
     if isinstance(loss, keras.losses.Loss):
         # Its divisor is the sum of the weights, which is the number of rows only where each row has one loss.
         by_weights = loss.reduction == "mean_with_sample_weight"
+        is_known = _is_from_keras(type(loss)) and type(loss).__name__ in _ROW_WISE_LOSSES
+        # A loss of ours says so itself.
         return (
-            _is_from_keras(type(loss))
-            and type(loss).__name__ in _ROW_WISE_LOSSES
+            (is_known or getattr(type(loss), "is_row_wise", False))
             and loss.reduction in ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
             and wrapped_arguments(loss).get("axis", getattr(loss, "axis", -1)) in (-1, output_rank - 1)
             and not (by_weights and output_rank > 2)

@@ -69,8 +69,9 @@ def parts_of(model: keras.Model, dropout_layers: Sequence[keras.layers.Layer]) -
 def encoding_of(model: keras.Model) -> ColumnEncoding | None:
     """Give the layer in front that encodes columns, None where there is none that the engine knows."""
     first = model.layers[0] if model.layers else None
-    is_known = type(first) is ColumnEncoding and first.compute_dtype == first.variable_dtype == "float32"
-    return first if is_known and first.activity_regularizer is None else None
+    if type(first) is not ColumnEncoding or first.activity_regularizer is not None:
+        return None
+    return first if first.compute_dtype == first.variable_dtype == "float32" else None
 
 
 def _is_known(parts: Sequence[Part], n_weights: int) -> bool:

@@ -17,7 +17,10 @@ static inline void encode(const Encoding *encoding, const void *from, int is_dou
             int is_missing = x != x;
             float value = 0;
             switch (kind) {
-                case CLIPPED: value = t / sqrtf(1 + t * t / 9); break;
+                case CLIPPED:
+                    t = t < -1e6f ? -1e6f : t > 1e6f ? 1e6f : t; /* the square of more may overflow */
+                    value = t / sqrtf(1 + t * t / 9);
+                    break;
                 case RAMP: value = t < 0 ? 0 : t > 1 ? 1 : t; break;
                 case EQUAL: value = x == place; break;
                 case MISSING: value = (float)is_missing; break;
