@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 # Without its compiled files, each import of TensorFlow takes several seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help digits handwritten introduction sequences clusters test sanitize lint lock venv fresh-venv empty-venv clean
+.PHONY: help digits handwritten introduction sequences clusters tables test sanitize lint lock venv fresh-venv empty-venv clean
 
 help:
 	@echo "make digits         search over networks for handwritten digits, with a report and figures"
@@ -19,6 +19,7 @@ help:
 	@echo "make introduction   an introduction to Keras in nine steps (ARGS='--csv FILE' for another table)"
 	@echo "make sequences      sequences classified, and what the network thought at each step"
 	@echo "make clusters       digits sorted without their labels, and what the clusters are"
+	@echo "make tables         a table with numbers, categories and holes: report, calibration, importances, a stored model"
 	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
 	@echo "make sanitize       the native engine's tests, with its C code under address and undefined-behaviour sanitizers (gcc)"
 	@echo "make lint           format (also of C), lint, types, import contracts, spelling"
@@ -39,6 +40,9 @@ sequences: venv
 
 clusters: venv
 	@$(VENV_PYTHON) examples/digits_clusters.py $(ARGS)
+
+tables: venv
+	@$(VENV_PYTHON) examples/tables.py $(ARGS)
 
 test: venv
 	$(VENV_PYTHON) -m pytest -n 2 $(ARGS)

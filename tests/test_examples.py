@@ -49,6 +49,19 @@ def test_digits_search_reports_the_best_network(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_table_is_reported_and_a_stored_network_predicts(tmp_path):
+    printed = run_example("tables.py", "--n-members", 300, "--output", tmp_path)
+    assert printed_figures(printed, tmp_path) == ["calibration.png"]
+    assert re.findall(r"^(\w+) +0\.\d{3,4} +\d\.\d{3,4} +0\.\d{3,4}$", printed, re.M) == [
+        "TabularNet",
+        "HistGradientBoosting",
+    ]
+    assert len(re.findall(r"^(age|visits|distance_km|plan|club|trainer) +-?\d\.\d{3}$", printed, re.M)) == 6
+    in_file, in_memory = re.search(r"in a new process: (0\.\d{3}); the estimator: (0\.\d{3})", printed).groups()
+    assert in_file == in_memory
+
+
+@pytest.mark.slow
 def test_sequences_are_classified_and_the_thoughts_drawn(tmp_path):
     printed = run_example("sequences.py", "--output", tmp_path)
     assert printed_figures(printed, tmp_path) == ["thoughts.png"]

@@ -102,6 +102,17 @@ def test_validation_predictions_of_a_classifier_are_probabilities():
     assert fitted.validation_score_ == pytest.approx(accuracy_score(LABELS[weights > 0], labels))
 
 
+def test_importances_tell_which_columns_count():
+    table = TABLE.assign(noise=RNG.normal(size=N), same=1.0)
+    fitted = regressor(compute_importances=True, epochs=100).fit(table, Y)
+    size, kind, _, noise, same = fitted.feature_importances_
+    assert size > 0.5
+    assert kind > 0.3
+    assert abs(noise) < 0.1
+    assert same == 0
+    assert not hasattr(regressor().fit(table, Y), "feature_importances_")
+
+
 def test_few_members_leave_out_a_fifth_each():
     fitted = regressor(n_members=2, store_validation_predictions=True).fit(TABLE, Y)
     assert np.isnan(fitted.validation_predictions_).sum() == N - 2 * N // 5

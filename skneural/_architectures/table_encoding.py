@@ -15,6 +15,8 @@ Array = NDArray[Any]
 ENCODINGS = ("piecewise_linear", "periodic", "plain")
 # Of more categories the rarest ones are seen as one that fit has not met.
 MOST_CATEGORIES = 256
+# Ramps of one column are many: at their full size they would outweigh the other numbers.
+_GAIN_OF_RAMPS = 0.5
 # The standard deviation of a normal distribution lies so far from the middle of its quartiles.
 _QUARTILE_OF_NORMAL = 0.6744897501960817
 
@@ -123,4 +125,4 @@ def _ramps(column: int, values: _Values, n_bins: int) -> Iterator[_Number]:
     ramps = np.clip((values.values[:, None] - edges[:-1]) / np.diff(edges), 0, 1)
     means, _ = values.moments_of(ramps)
     for edge, width, mean in zip(edges[:-1], np.diff(edges), means, strict=True):
-        yield _Number("ramp", column, float(edge), float(1 / width), float(mean))
+        yield _Number("ramp", column, float(edge), float(1 / width), float(mean), _GAIN_OF_RAMPS)

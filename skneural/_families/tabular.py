@@ -35,6 +35,7 @@ _TABULAR_CONSTRAINTS = {
     "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "n_iter_no_change": [StrOptions({"auto"}), *SHARED_CONSTRAINTS["n_iter_no_change"]],
     "store_validation_predictions": ["boolean"],
+    "compute_importances": ["boolean"],
 }
 _PARAMETERS: Paragraphs = {
     "n_members": (
@@ -77,6 +78,10 @@ _PARAMETERS: Paragraphs = {
         'Epochs without improvement before ``early_stopping`` stops; "auto" is 30 % of all, at least 5.',
     ),
     "store_validation_predictions": ("bool", "Whether to keep ``validation_predictions_``."),
+    "compute_importances": (
+        "bool",
+        "Whether to compute ``feature_importances_``: a prediction of all rows per column.",
+    ),
 }
 _ATTRIBUTES: Paragraphs = {
     "model_": (
@@ -97,6 +102,11 @@ _ATTRIBUTES: Paragraphs = {
         "float",
         "What ``score`` gives for the rows, each predicted by the member that has left it out: an estimate for new "
         "rows, if a cautious one, for members do better together. Only with ``early_stopping`` and without ``X_val``.",
+    ),
+    "feature_importances_": (
+        "ndarray of shape (n_features_in_,)",
+        "How much ``validation_score_`` falls when a column is permuted among the rows that each member has left out; "
+        "only with ``compute_importances``.",
     ),
     "validation_predictions_": (
         "ndarray of shape (n_samples,) or (n_samples, n_outputs)",
@@ -195,7 +205,7 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
         l2: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
-        learning_rate: Any = 2e-3,
+        learning_rate: Any = 1e-3,
         learning_rate_schedule: str = "cosine",
         loss: Any = "auto",
         metrics: Any = "accuracy",
@@ -208,6 +218,7 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
         tol: float = 0.0,
         calibrated: bool = True,
         store_validation_predictions: bool = False,
+        compute_importances: bool = False,
         warm_start: bool = False,
         callbacks: Any = None,
         random_state: RandomState = None,
@@ -237,11 +248,23 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
         self.tol = tol
         self.calibrated = calibrated
         self.store_validation_predictions = store_validation_predictions
+        self.compute_importances = compute_importances
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)
+
+    def _begin_with(self, rows: TrainingRows) -> None:
+        head = self._head()
+        truth = self._indicators(rows.y, head.n_outputs)
+        # A class without a row is not impossible.
+        shares = np.average(truth, axis=0, weights=rows.weights).clip(1 / (2 * len(truth)), 1 - 1 / (2 * len(truth)))
+        self._first_shares = shares
+
+    def _first_outputs(self, bias: NDArray[np.float32]) -> NDArray[Any]:
+        activation = self._head().activation
+        return bias if activation == "linear" else _logits(self._first_shares, activation)
 
     def _calibrated(self, rows: TrainingRows, outputs: NDArray[Any]) -> NDArray[Any]:
         head = self._head()
@@ -345,7 +368,7 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
         l2: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
-        learning_rate: Any = 2e-3,
+        learning_rate: Any = 1e-3,
         learning_rate_schedule: str = "cosine",
         loss: Any = "squared_error",
         quantiles: Any = None,
@@ -357,6 +380,7 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
         n_iter_no_change: float | str = "auto",
         tol: float = 0.0,
         store_validation_predictions: bool = False,
+        compute_importances: bool = False,
         warm_start: bool = False,
         callbacks: Any = None,
         random_state: RandomState = None,
@@ -385,6 +409,7 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.store_validation_predictions = store_validation_predictions
+        self.compute_importances = compute_importances
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.random_state = random_state

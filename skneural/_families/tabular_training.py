@@ -29,7 +29,7 @@ _FEWEST_FOLDS = 5
 # What "auto" stands for: steps of a training, and the share of its epochs to wait for a better one.
 _N_STEPS, _MOST_EPOCHS = 1500, 400
 _PATIENCE = 0.3
-_OF_VALIDATION = ("validation_score_", "validation_predictions_", "temperature_")
+_OF_VALIDATION = ("validation_score_", "validation_predictions_", "feature_importances_", "temperature_")
 
 
 class TabularTraining(OfMembers):
@@ -89,6 +89,7 @@ class TabularTraining(OfMembers):
     def _learn(self, rows: TrainingRows) -> None:
         super()._learn(rows)
         seen = self._encode(rows)
+        self._begin_with(seen)
         self._encoding = TableEncoding.of(
             seen.X,
             seen.weights,
@@ -97,6 +98,9 @@ class TabularTraining(OfMembers):
             int(self.n_bins),
             self._seeds.weights,
         )
+
+    def _begin_with(self, rows: TrainingRows) -> None:
+        """Learn from encoded rows what the network begins with."""
 
     def _architecture(self, head: Head) -> TabularArchitecture:
         sizes = check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
@@ -116,7 +120,13 @@ class TabularTraining(OfMembers):
         members: Members = super()._build_network(seed)
         for network in members.networks:
             network.assign_weights(ENCODING, [self._encoding.numbers])
+            output, (kernel, bias) = _output_of(network)
+            network.assign_weights(output, [kernel, self._first_outputs(bias)])
         return members
+
+    def _first_outputs(self, bias: NDArray[np.float32]) -> NDArray[Any]:
+        """Give the biases of the outputs, shape (n_outputs,), that a network is to begin with."""
+        return bias
 
     def _merges_rows(self, network: Any) -> bool:
         return False
@@ -192,10 +202,29 @@ class TabularTraining(OfMembers):
         outputs = _left_out_outputs(members, rows.X, folds)[is_left_out]
         outputs = self._calibrated(judged, outputs)
         self.validation_score_ = self._validation_score(judged, outputs)
+        if self.compute_importances:
+            self.feature_importances_ = self._importances(members, rows, folds)
         if self.store_validation_predictions:
             full = np.full((rows.n_rows, outputs.shape[1]), np.nan, np.float32)
             full[is_left_out] = outputs
             self.validation_predictions_ = self._predictions_of_origin(full, is_left_out, rows.origin)
+
+    def _importances(self, members: Members, rows: TrainingRows, folds: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Give how much the score of left-out rows falls when a column is permuted among those of each fold."""
+        is_left_out = folds < len(members.networks)
+        judged = rows.take(is_left_out)
+        rng = np.random.default_rng(self._seeds.split)
+        drawn = rng.permutation(len(folds))
+        # Rows of each fold in their order, and in a drawn one.
+        sources, places = drawn[np.argsort(folds[drawn], kind="stable")], np.argsort(folds, kind="stable")
+        permuted = np.array(rows.X)
+        scores = []
+        for column in range(permuted.shape[1]):
+            permuted[places, column] = rows.X[sources, column]
+            outputs = _left_out_outputs(members, permuted, folds)[is_left_out]
+            scores.append(self.validation_score_ - self._validation_score(judged, outputs))
+            permuted[:, column] = rows.X[:, column]
+        return np.array(scores)
 
     def _calibrated(self, rows: TrainingRows, outputs: NDArray[Any]) -> NDArray[Any]:
         """Give outputs for rows that were left out as the network, changed by what they tell, would give them."""
@@ -227,10 +256,16 @@ class TabularTraining(OfMembers):
         if divisor == 1.0 or not isinstance(members, Members):
             return
         for network in members.networks:
-            model = network.any_model
-            values = {id(one): value for one, value in zip(model.variables, network.variable_values(), strict=True)}
-            output = model.layers[-1]
-            network.assign_weights(output.name, [values[id(weight)] / divisor for weight in output.weights])
+            output, values = _output_of(network)
+            network.assign_weights(output, [value / divisor for value in values])
+
+
+def _output_of(network: _engine.Network) -> tuple[str, list[NDArray[np.float32]]]:
+    """Give the name of the layer of the outputs, with its kernel and bias."""
+    model = network.any_model
+    values = {id(one): value for one, value in zip(model.variables, network.variable_values(), strict=True)}
+    output = model.layers[-1]
+    return output.name, [values[id(weight)] for weight in output.weights]
 
 
 def _left_out_outputs(members: Members, X: NDArray[Any], folds: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, time, timedelta
 from numbers import Number
 from typing import Any
 
@@ -148,8 +149,21 @@ def _known(values: Values) -> Values:
     return values[~np.asarray(pd.isna(values), bool)]
 
 
+class _TimesError(ValueError):
+    """A column of times, of which nobody knows what matters."""
+
+    def __init__(self, owner: str, name: Any, kind: Any) -> None:
+        super().__init__(
+            f"Column {name!r} in X of {owner} holds times ({kind}). Turn them into numbers that say what may matter "
+            "first, such as the year, the month, the day of the week, or the days since a date."
+        )
+
+
 def _categories_of(estimator: Any, name: Any, values: Values) -> Values:
     """Give the values that occur in a column, sorted."""
+    times = [type(value).__name__ for value in values if isinstance(value, date | time | timedelta)]
+    if times:
+        raise _TimesError(type(estimator).__name__, name, times[0])
     try:
         found = pd.unique(pd.Series(_known(values), dtype=object))
     except TypeError as error:
@@ -179,15 +193,15 @@ def _coded(estimator: Any, name: Any, column: Any, categories: Values | None) ->
         return _codes(_objects(column), categories)
     owner = type(estimator).__name__
     if isinstance(column.dtype, _TIMES):
-        raise ValueError(
-            f"Column {name!r} in X of {owner} holds times ({column.dtype}). Turn them into numbers that say what may "
-            "matter first, such as the year, the month, the day of the week, or the days since a date."
-        )
+        raise _TimesError(owner, name, column.dtype)
     if isinstance(column.dtype, _CATEGORIES):
-        raise ValueError(
-            f"Column {name!r} in X of {owner} holds strings or categories, but is not among its categorical_features. "
-            "Name it there, or leave categorical_features='from_dtype'."
+        is_by_dtype = estimator.categorical_features is not None and _are_by_dtype(estimator)
+        reason = (
+            "was one of numbers in fit."
+            if is_by_dtype
+            else "is not among its categorical_features. Name it there, or leave categorical_features='from_dtype'."
         )
+        raise ValueError(f"Column {name!r} in X of {owner} holds strings or categories, but {reason}")
     if column.dtype == nw.Object:
         return _numbers_of_objects(owner, name, _objects(column))
     if not (column.dtype.is_numeric() or column.dtype == nw.Boolean):
