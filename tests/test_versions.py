@@ -13,9 +13,10 @@ import pytest
 
 import skneural
 from skneural import DenseNetRegressor, _versions
+from skneural._engine.native import extension as _extension
 from skneural._engine.native import form as _native_form
 
-is_built = _native_form._native is not None
+is_built = _extension.engine is not None
 
 
 def test_show_versions_prints_python_packages_and_engines(capsys):
@@ -32,7 +33,7 @@ def test_show_versions_prints_python_packages_and_engines(capsys):
 @pytest.mark.skipif(not is_built, reason="there was no C compiler")
 def test_show_versions_tells_the_instruction_set(capsys):
     skneural.show_versions()
-    instructions = _native_form._native.instruction_set()
+    instructions = _extension.engine.instruction_set()
     assert f"native: built, uses {instructions} instructions" in capsys.readouterr().out
     processor = Path("/proc/cpuinfo")
     if processor.exists():
@@ -60,7 +61,7 @@ def test_engine_that_was_not_built_is_told(monkeypatch):
 
 
 def test_a_process_says_once_that_xla_trains_what_the_native_engine_would(monkeypatch, caplog):
-    monkeypatch.setattr(_native_form, "_native", None)
+    monkeypatch.setattr(_extension, "engine", None)
     _native_form._tell_that_it_is_missing.cache_clear()
     caplog.set_level(logging.INFO, logger="skneural")
     X = np.random.default_rng(0).normal(size=(20, 2))

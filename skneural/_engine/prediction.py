@@ -17,9 +17,9 @@ from skneural._compat.keras_names import flatten_layers, without_retracing_warni
 
 from .cache import TRACING, Store
 from .data.memory_maps import give_pages_back
-from .dense_forward import dense_forward
 from .model.ends import ModelInputs, packed, part_of, place_of_layer
 from .model.network import Network
+from .native.forward import native_forward
 from .obstacles import obstacle_from
 from .records import Data, ManyInputs
 from .xla.program import Program
@@ -58,21 +58,11 @@ def predict(
     blocks: list[Array] = []
     for start in range(0, max(X.shape[0], 1), step):
         rows = takes.dense(inputs, slice(start, start + step))
-        blocks.append(forward.run(values, [_padded(one) for one in rows])[: len(rows[0])])
+        blocks.append(forward.run(values, rows))
         for one in inputs:
             give_pages_back(one)
     outputs = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return np.asarray(outputs, np.float32)
-
-
-def _padded(rows: Array) -> Array:
-    """Append rows of zeros up to a multiple of rows."""
-    n_padded = max(-(-len(rows) // _ROW_MULTIPLE), 1) * _ROW_MULTIPLE
-    if n_padded == len(rows):
-        return rows
-    padded = np.zeros((n_padded, *rows.shape[1:]), rows.dtype)
-    padded[: len(rows)] = rows
-    return padded
 
 
 @dataclass(frozen=True)
@@ -100,11 +90,26 @@ def _by_program(model: keras.Model, place: int | None = None) -> _Forward:
         ],
         is_compiled=False,
     )
-    return _Forward(takes, _block_size(model), lambda values, rows: program.run([*values, *rows])[0])
+
+    def run(values: list[Array], rows: list[Array]) -> Array:
+        outputs: Array = program.run([*values, *map(_padded, rows)])[0]
+        return outputs[: len(rows[0])]
+
+    return _Forward(takes, _block_size(model), run)
 
 
-def _by_numpy(model: keras.Model) -> _Forward | None:
-    forward = dense_forward(model)
+def _padded(rows: Array) -> Array:
+    """Append rows of zeros up to a multiple of rows."""
+    n_padded = max(-(-len(rows) // _ROW_MULTIPLE), 1) * _ROW_MULTIPLE
+    if n_padded == len(rows):
+        return rows
+    padded = np.zeros((n_padded, *rows.shape[1:]), rows.dtype)
+    padded[: len(rows)] = rows
+    return padded
+
+
+def _natively(model: keras.Model) -> _Forward | None:
+    forward = native_forward(model)
     if forward is None:
         return None
     return _Forward(ModelInputs.of(model), forward.block_size, lambda values, rows: forward(values, *rows))
@@ -118,13 +123,13 @@ def _by_itself(model: keras.Model) -> _Forward:
     def run(values: list[Array], rows: list[Array]) -> Array:
         with TRACING, without_retracing_warnings():
             try:
-                outputs: Array = function(_as_given(model, [tf.constant(one) for one in rows])).numpy()
+                outputs: Array = function(_as_given(model, [tf.constant(_padded(one)) for one in rows])).numpy()
             except (ValueError, tf.errors.InvalidArgumentError) as error:
                 shapes = ", ".join(str(one.shape[1:]) for one in rows)
                 raise ValueError(
                     f"The model cannot predict for rows of shape {shapes}: {str(error).strip().splitlines()[0]}"
                 ) from error
-        return outputs
+        return outputs[: len(rows[0])]
 
     return _Forward(takes, _MIN_BLOCK, run)
 
@@ -176,7 +181,7 @@ def _shared_forward(network: Network) -> _Forward | None:
     """What all networks of an architecture can share, None where tracing fails."""
     try:
         model = network.template().model
-        return _by_numpy(model) or _by_program(model)
+        return _natively(model) or _by_program(model)
     except Exception as error:
         _logger.debug("A model predicts by itself: %s.", obstacle_from(error))
         return None

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from skneural._engine import Blueprint, Data
-from skneural._engine.native import form as _native_form
+from skneural._engine.native import extension as _extension
 
 
 @pytest.fixture(autouse=True)
 def _programs_for_dense_networks_too(request, monkeypatch):
     """Train the networks of these tests by programs, which they are about, unless marked otherwise."""
     if request.node.get_closest_marker("native") is None:
-        monkeypatch.setattr(_native_form, "_native", None)
+        monkeypatch.setattr(_extension, "engine", None)
 
 
 def build_dense(n_features, n_classes, hidden, dropout=0.0, l2=0.0):

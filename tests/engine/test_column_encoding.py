@@ -1,4 +1,4 @@
-"""What a network sees of a table's columns is what the formulas say, in NumPy, TensorFlow and C alike."""
+"""What a network sees of a table's columns is what the formulas say, in TensorFlow and C alike."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from skneural._engine import ColumnEncoding, Data, Network, Settings, fit, predict
-from skneural._engine.native import form as _native_form
+from skneural._engine.native import extension as _extension
+from skneural._engine.native.forward import native_forward
 
 pytestmark = pytest.mark.native
 needs_native = pytest.mark.skipif(
-    _native_form._native is None, reason="the native engine was not built, for want of a C compiler"
+    _extension.engine is None, reason="the native engine was not built, for want of a C compiler"
 )
 
 RNG = np.random.default_rng(0)
@@ -75,8 +76,6 @@ def test_the_layer_computes_its_formulas():
     expected = by_hand(X, made_numbers())
     layer = in_front()
     np.testing.assert_allclose(layer(X).numpy(), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(layer.encoded(X, made_numbers()), expected, rtol=1e-5, atol=1e-5)
-    assert layer.encoded(X[:, :4].copy(), made_numbers()).dtype == np.float32
 
 
 @needs_native
@@ -84,7 +83,7 @@ def test_the_layer_computes_its_formulas():
 def test_training_on_columns_equals_training_on_what_is_seen_of_them(dtype):
     front = in_front()
     result, own = trained(network([front], 4), X, dtype)
-    seen, plain = trained(network([], N_OUTPUTS), front.encoded(X, made_numbers()))
+    seen, plain = trained(network([], N_OUTPUTS), front(X).numpy())
     assert result.way == seen.way == "native"
     np.testing.assert_allclose(result.history["val_loss"], seen.history["val_loss"], rtol=1e-4)
     for one, other in zip(own.get_weights()[1:], plain.get_weights(), strict=True):
@@ -95,7 +94,7 @@ def test_training_on_columns_equals_training_on_what_is_seen_of_them(dtype):
 @needs_native
 def test_programs_and_keras_train_alike(monkeypatch):
     native, own = trained(network([in_front()], 4), X)
-    monkeypatch.setattr(_native_form, "_native", None)
+    monkeypatch.setattr(_extension, "engine", None)
     compiled, by_program = trained(network([in_front()], 4), X)
     assert (native.way, compiled.way) == ("native", "compiled")
     np.testing.assert_allclose(native.history["loss"], compiled.history["loss"], rtol=1e-4)
@@ -103,9 +102,31 @@ def test_programs_and_keras_train_alike(monkeypatch):
         np.testing.assert_allclose(one, other, atol=2e-4)
 
 
+@needs_native
 def test_prediction_is_that_of_keras():
     model = network([in_front()], 4)
-    np.testing.assert_allclose(predict(Network.from_model(model), X), model.predict(X, verbose=0), atol=1e-6)
+    assert native_forward(model).encoding is not None
+    kept, own = X.copy(), Network.from_model(model)
+    answers = predict(own, X)
+    np.testing.assert_allclose(answers, model.predict(X, verbose=0), atol=1e-6)
+    np.testing.assert_array_equal(X, kept)
+    for n_rows in (1, 2, 7, 8, 9, 25):
+        np.testing.assert_array_equal(predict(own, X[:n_rows]), answers[:n_rows])
+
+
+@needs_native
+def test_a_prediction_refuses_an_encoding_that_does_not_fit():
+    model = network([in_front()], 4)
+    forward, values = native_forward(model), [variable.value.numpy() for variable in model.variables]
+    weights, outputs = tuple(values[place] for place in forward.places), np.empty((90, 3), np.float32)
+    counts, sources, numbers = forward.encoding.given(values)
+    for encoding, message in [
+        (None, "'kernel' must have 24 entries"),
+        ((counts, sources + 1, numbers), "a column is not among those"),
+        ((counts, sources, numbers[:3].copy()), "must have 52 entries"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            forward.predict(forward.parts, forward.epsilons, weights, encoding, X, outputs, 1, False)
 
 
 def test_a_stored_layer_is_the_same(tmp_path):
@@ -118,14 +139,16 @@ def test_a_stored_layer_is_the_same(tmp_path):
 @needs_native
 def test_an_encoding_that_contradicts_itself_is_refused():
     given = []
-    real = _native_form._native
-    from skneural._engine.native import run as native_run
 
-    native_run._native = type("Spy", (), {"run": staticmethod(lambda *all: given.append(all))})
+    class Spy:
+        def __getattr__(self, name):
+            return (lambda *all_of_them: given.append(all_of_them)) if name == "run" else getattr(real, name)
+
+    real, _extension.engine = _extension.engine, Spy()
     try:
         trained(network([in_front()], 4), X)
     finally:
-        native_run._native = real
+        _extension.engine = real
     arguments, place = given[0], 16
     counts, sources, numbers = arguments[place]
 

@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 from test_native_runs import trained
 
-from skneural._engine.native import form as _native_form
-from skneural._engine.native import run as _native_run
+from skneural._engine.native import extension as _extension
 
 pytestmark = [
     pytest.mark.native,
-    pytest.mark.skipif(
-        _native_form._native is None, reason="the native engine was not built, for want of a C compiler"
-    ),
+    pytest.mark.skipif(_extension.engine is None, reason="the native engine was not built, for want of a C compiler"),
 ]
 PARTS, RATES, PENALTIES, LOSS, METRICS, OPTIMIZER, VALUES, FIRST, SECOND = range(9)
 TRAINING, RESULTS, RECORDED, N_STEPS = 11, 13, 14, 15
@@ -25,13 +22,19 @@ TRAINING, RESULTS, RECORDED, N_STEPS = 11, 13, 14, 15
 def captured_arguments():
     """What a training run of three products, dropout, penalties and validation is called with."""
     given = []
-    real = _native_run._native
-    spy = type("Spy", (), {"run": staticmethod(lambda *all: given.append(all))})
-    _native_run._native = spy
+
+    class Spy:
+        def __getattr__(self, name):
+            return given_to if name == "run" else getattr(real, name)
+
+    def given_to(*all_of_them):
+        given.append(all_of_them)
+
+    real, _extension.engine = _extension.engine, Spy()
     try:
         trained()
     finally:
-        _native_run._native = real
+        _extension.engine = real
     return list(given[0])
 
 
@@ -41,7 +44,7 @@ def arguments():
 
 
 def called_with(arguments, place, value):
-    _native_form._native.run(*arguments[:place], value, *arguments[place + 1 :])
+    _extension.engine.run(*arguments[:place], value, *arguments[place + 1 :])
 
 
 def changed(array, at, value):
@@ -113,7 +116,7 @@ def test_tables_that_contradict_themselves_are_refused(arguments):
         with pytest.raises(ValueError, match=message):
             called_with(arguments, TRAINING, table)
     with pytest.raises(ValueError, match="there must be rows"):
-        _native_form._native.run(*arguments[:TRAINING], None, None, *arguments[TRAINING + 2 :])
+        _extension.engine.run(*arguments[:TRAINING], None, None, *arguments[TRAINING + 2 :])
 
 
 FUZZ = """
@@ -121,7 +124,7 @@ import sys
 sys.path[:0] = [{folder!r}, {tests!r}]
 import numpy as np
 from test_native_arguments import captured_arguments
-from skneural._engine.native import form as _native_form
+from skneural._engine.native import extension as _extension
 arguments = captured_arguments()
 rng = np.random.default_rng(0)
 odd = [None, -1, 0, 2**31, "text", b"", (), (1, 2), np.zeros(0, np.float32), np.zeros((3, 3)), {{}}, 1e300]
@@ -142,7 +145,7 @@ for _ in range(3000):
         else:
             given.flat[rng.integers(given.size)] = [np.nan, np.inf, -1e30, 5][rng.integers(4)]
     try:
-        _native_form._native.run(*call)
+        _extension.engine.run(*call)
     except (ValueError, TypeError, BufferError, OverflowError, MemoryError):
         n_refused += 1
 print(n_refused)

@@ -14,15 +14,13 @@ from skneural._engine import Data, EarlyStopping, Network, Settings, fit
 from skneural._engine import threads as _threads
 from skneural._engine.data import feeding as _feeding
 from skneural._engine.data import memory_maps as _memory_maps
-from skneural._engine.native import form as _native_form
+from skneural._engine.native import extension as _extension
 from skneural._engine.native import run as _native_run
 from skneural._engine.xla.program import traces
 
 pytestmark = [
     pytest.mark.native,
-    pytest.mark.skipif(
-        _native_form._native is None, reason="the native engine was not built, for want of a C compiler"
-    ),
+    pytest.mark.skipif(_extension.engine is None, reason="the native engine was not built, for want of a C compiler"),
     # Keras 3.15 has no `copy` argument in Variable.__array__.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
 ]
@@ -77,7 +75,7 @@ def test_threads_change_no_bit(n_threads, monkeypatch):
 
 def test_instructions_change_rounding_only(monkeypatch):
     network, result = trained()
-    monkeypatch.setattr(_native_run, "IS_PORTABLE", True)
+    monkeypatch.setattr(_extension, "IS_PORTABLE", True)
     other_network, other_result = trained()
     for name, values in other_result.history.items():
         np.testing.assert_allclose(result.history[name], values, rtol=1e-4, err_msg=name)
@@ -174,7 +172,7 @@ def test_nothing_is_traced():
 
 
 def test_without_the_extension_programs_train(monkeypatch):
-    monkeypatch.setattr(_native_form, "_native", None)
+    monkeypatch.setattr(_extension, "engine", None)
     network = Network.from_model(model_of())
     assert fit(network, rows(), None, Settings(epochs=1, batch_size=64, seed=0)).way == "compiled"
 

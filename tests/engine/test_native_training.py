@@ -10,14 +10,12 @@ from test_equals_keras import BATCH_SIZE, N_ROWS, OPTIMIZERS, build, make_data, 
 from skneural._engine import Data, Network, Settings, fit
 from skneural._engine.loop.passes import passes_of
 from skneural._engine.model.template import Template
-from skneural._engine.native import form as _native_form
+from skneural._engine.native import extension as _extension
 
 # Keras 3.15 has no `copy` argument in Variable.__array__.
 pytestmark = [
     pytest.mark.native,
-    pytest.mark.skipif(
-        _native_form._native is None, reason="the native engine was not built, for want of a C compiler"
-    ),
+    pytest.mark.skipif(_extension.engine is None, reason="the native engine was not built, for want of a C compiler"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning:keras"),
 ]
 
@@ -156,7 +154,7 @@ def test_dropout_drops_what_programs_drop(monkeypatch):
     data, settings = make_data("sparse"), Settings(epochs=3, batch_size=BATCH_SIZE, seed=5)
     networks = [Network.from_model(model_with_dropout()) for _ in range(2)]
     results = [fit(networks[0], data, data, settings)]
-    monkeypatch.setattr(_native_form, "_native", None)
+    monkeypatch.setattr(_extension, "engine", None)
     results.append(fit(networks[1], data, data, settings))
     assert [result.way for result in results] == ["native", "compiled"]
     for name, values in results[1].history.items():

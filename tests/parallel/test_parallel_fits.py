@@ -46,7 +46,7 @@ from skneural import (
     KerasClassifier,
     RecurrentNetClassifier,
 )
-from skneural._engine.native import form as _native_form
+from skneural._engine.native import extension as _extension
 
 X, Y = load_iris(return_X_y=True)
 NETWORK = DenseNetClassifier((6,), epochs=4, batch_size=16, random_state=0)
@@ -57,7 +57,7 @@ RATES = {"learning_rate": [1e-3, 1e-2]}
 def way(request, monkeypatch):
     """Either engine for dense networks."""
     if request.param != "native":
-        monkeypatch.setattr(_native_form, "_native", None)
+        monkeypatch.setattr(_extension, "engine", None)
     return request.param
 
 

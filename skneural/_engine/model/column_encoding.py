@@ -8,9 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
 # The kinds of functions in the order of the layer's outputs, as in ``native/c/course.h``.
 KINDS = ("clipped", "ramp", "equal", "missing", "wave")
 # Squares of larger numbers may overflow.
@@ -67,13 +65,6 @@ class ColumnEncoding(keras.layers.Layer):
         ]
         return tf.concat(parts, axis=1)
 
-    def encoded(self, rows: Array, numbers: Array) -> Array:
-        """Compute the same in NumPy, with these numbers as the weight."""
-        outputs = np.empty((len(rows), len(self.sources)), np.float32)
-        for kind, part in self.parts():
-            outputs[:, part] = _by_numpy(kind, rows[:, self.columns[kind]], numbers[:, part])
-        return outputs
-
     def parts(self) -> list[tuple[str, slice]]:
         """Give the kinds that there are, and where their outputs stand."""
         ends = np.cumsum(self.counts)
@@ -105,25 +96,3 @@ def _by_tensorflow(kind: str, x: tf.Tensor, numbers: list[tf.Tensor]) -> tf.Tens
             values = tf.clip_by_value(t, 0.0, 1.0) if kind == "ramp" else tf.cos(t)
     values = (values - shift) * gain
     return tf.where(is_missing, tf.zeros_like(values), values) if kind in _TWO_SIDED else values
-
-
-def _by_numpy(kind: str, x: Array, numbers: Array) -> Array:
-    place, factor, shift, gain = numbers
-    is_missing = np.isnan(x)
-    if kind == "missing":
-        values = is_missing.astype(np.float32)
-    elif kind == "equal":
-        values = (x == place).astype(np.float32)
-    else:
-        x -= place
-        x *= factor
-        if kind == "clipped":
-            x = np.clip(x, -_FAR, _FAR)
-            values = x / np.sqrt(1 + x * x / np.float32(9))
-        else:
-            values = np.clip(x, 0, 1) if kind == "ramp" else np.cos(x)
-    values -= shift
-    values *= gain
-    if kind in _TWO_SIDED and is_missing.any():
-        values[is_missing] = 0
-    return values

@@ -25,3 +25,14 @@ def run(
     ask: Callable[[], object] | None,
     /,
 ) -> None: ...
+def predict(
+    parts: Any,
+    epsilons: Any,
+    values: tuple[Any, ...],
+    encoding: tuple[Any, ...] | None,
+    X: Any,
+    outputs: Any,
+    n_threads: int,
+    is_portable: bool,
+    /,
+) -> None: ...

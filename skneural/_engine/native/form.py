@@ -20,25 +20,12 @@ from skneural._engine.model.template import Penalty, Template
 from skneural._engine.obstacles import obstacle_from
 from skneural._engine.records import Data
 
-from .layers import Activation, Dropout, Part, Product, encoding_of, parts_of
+from . import extension
+from .layers import Activation, Dropout, EncodingForm, Part, Product, encoding_form, parts_of
 from .losses import SPARSE_CROSS_ENTROPY, loss_of, metric_of
-
-try:
-    from . import _native
-except ImportError:  # there was no C compiler where the package was built
-    _native = None  # type: ignore[assignment]
 
 _EPSILON = 1e-7  # Keras's default
 _logger = logging.getLogger("skneural")
-
-
-@dataclass(frozen=True)
-class EncodingForm:
-    """Of a layer that encodes columns, how many outputs it has of each kind, their columns, and its weight's place."""
-
-    counts: NDArray[np.int32]
-    sources: NDArray[np.int32]
-    numbers: int
 
 
 @dataclass(frozen=True)
@@ -114,38 +101,24 @@ def _form_of(template: Template) -> NativeForm | None:
         penalties=penalties,
         weights=order,
         optimizer=optimizer,
-        optimizer_kind=_number(optimizer.kind),
+        optimizer_kind=extension.number(optimizer.kind),
         weight_decay=template.weight_decay_index,
-        loss=_number(loss),
+        loss=extension.number(loss),
         takes_classes=loss == SPARSE_CROSS_ENTROPY,
-        metrics=np.array([(_number(kind), weighs) for _, kind, weighs in metrics], np.int32).reshape(-1, 2),
+        metrics=np.array([(extension.number(kind), weighs) for _, kind, weighs in metrics], np.int32).reshape(-1, 2),
         names=[model.metrics[0].name, *(name for name, *_ in metrics)],
         n_products=sum(math.prod(model.trainable_variables[part.kernel].shape) for part in products),
         n_kernels=len(products),
-        encoding=_encoding_form(model),
+        encoding=encoding_form(model),
     )
-
-
-def _encoding_form(model: keras.Model) -> EncodingForm | None:
-    layer = encoding_of(model)
-    if layer is None:
-        return None
-    places = [id(variable) for variable in model.variables]
-    return EncodingForm(layer.counts, layer.sources, places.index(id(layer.numbers)))
-
-
-def _number(name: str) -> int:
-    """Give the engine's number of what has this name."""
-    number: int = getattr(_native, name)
-    return number
 
 
 def _as_numbers(part: Part) -> tuple[int, int, int]:
     if isinstance(part, Product):
-        return _number("PRODUCT"), part.n_outputs, int(part.bias is not None)
+        return extension.number("PRODUCT"), part.n_outputs, int(part.bias is not None)
     if isinstance(part, Activation):
-        return _number("ACTIVATION"), _number(part.function), 0
-    return _number("DROPOUT"), part.index, 0
+        return extension.number("ACTIVATION"), extension.number(part.function), 0
+    return extension.number("DROPOUT"), part.index, 0
 
 
 def _metrics_of(model: keras.Model, loss: str) -> list[tuple[str, str, bool]] | None:
@@ -180,7 +153,7 @@ def has_native_run(template: Template, passes: Sequence[tuple[Data, int]]) -> bo
 
     The answer depends on the run alone, not on what the process has done before: the same run gives the same numbers.
     """
-    if _native is None:
+    if extension.engine is None:
         _tell_that_it_is_missing()
         return False
     form = native_form(template)

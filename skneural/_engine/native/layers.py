@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
-from skneural._engine.dense_forward import is_plain_dense
 from skneural._engine.model.column_encoding import ColumnEncoding
 
 # The names of activations in the native engine. A softmax can only be the output's.
@@ -74,6 +76,28 @@ def encoding_of(model: keras.Model) -> ColumnEncoding | None:
     return first if first.compute_dtype == first.variable_dtype == "float32" else None
 
 
+@dataclass(frozen=True)
+class EncodingForm:
+    """Of a layer that encodes columns, how many outputs it has of each kind, their columns, and its weight's place."""
+
+    counts: NDArray[np.int32]
+    sources: NDArray[np.int32]
+    numbers: int
+
+    def given(self, values: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """Give what the native engine takes, from the values of a model's variables."""
+        return self.counts, self.sources, np.ascontiguousarray(values[self.numbers], np.float32)
+
+
+def encoding_form(model: keras.Model) -> EncodingForm | None:
+    """Give the form of the layer in front that encodes columns, None where there is none."""
+    layer = encoding_of(model)
+    if layer is None:
+        return None
+    places = [id(variable) for variable in model.variables]
+    return EncodingForm(layer.counts, layer.sources, places.index(id(layer.numbers)))
+
+
 def _is_known(parts: Sequence[Part], n_weights: int) -> bool:
     """Tell whether parts are all of a model, in an order in which nothing overwrites what a gradient needs."""
     kinds = [type(part) for part in parts]
@@ -104,3 +128,8 @@ def _parts_of_layer(
     if type(layer) is keras.layers.Dropout and layer.noise_shape is None:
         return [Dropout(dropout_layers.index(layer))] if layer.rate > 0 else []
     return None
+
+
+def is_plain_dense(layer: keras.layers.Layer) -> bool:
+    """Tell whether a layer is a dense one as Keras makes it at first."""
+    return type(layer) is keras.layers.Dense and not layer.lora_enabled and layer.quantization_mode is None

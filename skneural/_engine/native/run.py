@@ -16,16 +16,10 @@ from skneural._engine.threads import threads_for
 from skneural._engine.xla.passes import Inputs, PassShape
 from skneural._engine.xla.runs import MAX_RUN_PROGRAMS, RunShape
 
+from . import extension
 from .form import NativeForm, native_form
 
-try:
-    from . import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
-
 _TRAINING, _VALIDATION = range(2)
-# Whether to do without what only some processors have; for tests.
-IS_PORTABLE = False
 
 
 class NativePass:
@@ -160,7 +154,7 @@ class _Call:
         *_, batch_size = training or validation or ()
         with threads_for(form.n_products * batch_size) as n_threads:
             try:
-                _native.run(
+                extension.engine.run(
                     *(form.parts, rates, penalties, form.loss, form.metrics),
                     (form.optimizer_kind, *form.optimizer.settings, decay),
                     *(self._values, self._first, self._second),
@@ -168,9 +162,9 @@ class _Call:
                     training,
                     validation,
                     *(self.sums, self._recorded, self._n_steps),
-                    self._encoding(),
+                    None if form.encoding is None else form.encoding.given(self._given.variables),
                     n_threads,
-                    IS_PORTABLE,
+                    extension.IS_PORTABLE,
                     self._ask,
                 )
             except KeyboardInterrupt as error:
@@ -178,13 +172,6 @@ class _Call:
                 raise InterruptedCallError(
                     State(self.variables(), self.optimizer()), has_trained=has_trained
                 ) from error
-
-    def _encoding(self) -> tuple[Any, ...] | None:
-        """Give what the columns of rows are encoded by."""
-        form = self._form.encoding
-        if form is None:
-            return None
-        return form.counts, form.sources, np.ascontiguousarray(self._given.variables[form.numbers], np.float32)
 
     def variables(self) -> list[NDArray[Any]]:
         """Give the values of all variables after the call."""

@@ -1,6 +1,6 @@
 /* What must hold of the arguments of a run before anything else is read: nothing here is believed, all is looked at. */
 
-enum { MOST_OUTPUTS = 1 << 24, MOST_THREADS = 1024 };
+enum { MOST_THREADS = 1024 };
 
 /* Whether parts are a network: products with something in between, and the activation of the output at the end. */
 static const char *why_not_parts(const int32_t *parts, size_t n_parts, const float *rates) {
@@ -10,7 +10,7 @@ static const char *why_not_parts(const int32_t *parts, size_t n_parts, const flo
     for (size_t i = 0; i < n_parts; i++) {
         const int32_t *part = parts + 3 * i;
         if (part[0] == PRODUCT) {
-            if (part[1] < 1 || part[1] > MOST_OUTPUTS) return "a product must have from 1 to 2**24 outputs";
+            if (part[1] < 1 || part[1] > MOST_UNITS) return "a product must have from 1 to 2**24 outputs";
             if (part[2] != 0 && part[2] != 1) return "a product has a bias (1) or has none (0)";
             has_product = 1;
         } else if (part[0] == ACTIVATION) {

@@ -13,7 +13,7 @@ enum { BLOCK = 24 };      /* rows that go through all layers at once: few enough
 enum { STRIP = 48 };      /* rows of a kernel whose gradients are computed, and used, at once: 8 tiles, 3 widths */
 
 /* Python has these numbers from the module. */
-enum { PRODUCT, ACTIVATION, DROPOUT };
+enum { PRODUCT, ACTIVATION, DROPOUT, NORMALIZATION }; /* the last one in predictions only */
 enum { LINEAR, RELU, SIGMOID, TANH, SOFTPLUS, SOFTMAX };
 enum { SPARSE_CROSS_ENTROPY, CATEGORICAL_CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARED_DEVIATION, ABSOLUTE_DEVIATION };
 enum { SPARSE_ACCURACY, CATEGORICAL_ACCURACY, BINARY_ACCURACY, SQUARED_ERROR, ABSOLUTE_ERROR, SIGN_ACCURACY };

@@ -1,7 +1,5 @@
 /* Training runs of dense networks for Python: arrays are checked here, and no Python object is touched in a run. */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
-#include <Python.h>
+#include "arrays.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -12,6 +10,7 @@
 #include "course.h"
 
 #include "checks.h"
+#include "processor.h"
 
 /* Memory of zeros, all freed at once. Arrays begin at cache lines. */
 typedef struct {
@@ -134,17 +133,6 @@ static void turn_kernels(const Course *course) {
 
 /* --- threads -------------------------------------------------------------------------------------------------- */
 
-/* Numbers below the smallest normal one are zero, as in TensorFlow's threads: some processors are slow with them. */
-static unsigned flush_denormals(unsigned control) {
-#if defined(__x86_64__)
-    unsigned before = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(control ? control : before | 0x8040);
-    return before;
-#else
-    return control;
-#endif
-}
-
 typedef struct {
     Course *course;
     RunThread *run;
@@ -176,14 +164,6 @@ static void run_course(Course *course, Worker *workers, RunThread *run) {
     run(course, 0);
     flush_denormals(control);
     for (size_t i = 1; i < n; i++) pthread_join(workers[i].id, NULL);
-}
-
-static RunThread *best_run(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return run_thread_avx2;
-#endif
-    return run_thread_portable;
 }
 
 /* --- looking up ------------------------------------------------------------------------------------------------- */
@@ -222,65 +202,6 @@ int must_stop(Watch *watch) {
 /* --- arguments ------------------------------------------------------------------------------------------------ */
 
 enum { MOST_BUFFERS = 24 };
-
-typedef struct {
-    Py_buffer views[MOST_BUFFERS];
-    size_t n;
-    int has_failed;
-} Buffers;
-
-static void fail(Buffers *buffers, const char *reason) {
-    if (!buffers->has_failed) PyErr_Format(PyExc_ValueError, "The native engine cannot run this: %s.", reason);
-    buffers->has_failed = 1;
-}
-
-/* Give an array's memory and how many entries of the given kind it has: 'f', 'd', 'i' (int32), 'I' or 'q' (int64). */
-static void *entries_of(Buffers *buffers, PyObject *array, const char *name, char kind, size_t *n, int flags) {
-    *n = 0;
-    if (buffers->has_failed) return NULL;
-    Py_buffer *view = &buffers->views[buffers->n];
-    if (PyObject_GetBuffer(array, view, flags | PyBUF_FORMAT)) {
-        buffers->has_failed = 1;
-        return NULL;
-    }
-    buffers->n++;
-    char given = view->format ? view->format[0] : 'B';
-    if (given == 'l' && view->itemsize == 4) given = 'i';
-    if (given == 'L' && view->itemsize == 4) given = 'I';
-    if (given == 'l' && view->itemsize == 8) given = 'q';
-    if (given != kind || view->format[1]) {
-        PyErr_Format(PyExc_ValueError, "The array '%s' must have the kind '%c'. Got '%s' instead.", name, kind,
-                     view->format ? view->format : "bytes");
-        buffers->has_failed = 1;
-        return NULL;
-    }
-    *n = (size_t)(view->len / view->itemsize);
-    return view->buf;
-}
-
-static void check_length(Buffers *buffers, const char *name, size_t n, size_t expected) {
-    if (buffers->has_failed || n == expected) return;
-    PyErr_Format(PyExc_ValueError, "The array '%s' must have %zu entries. Got %zu instead.", name, expected, n);
-    buffers->has_failed = 1;
-}
-
-/* Memory of exactly so many entries; NULL for None where an array is optional. */
-static void *array_of(Buffers *buffers, PyObject *array, const char *name, char kind, size_t expected, int flags) {
-    size_t n;
-    void *memory = entries_of(buffers, array, name, kind, &n, flags);
-    check_length(buffers, name, n, expected);
-    return buffers->has_failed ? NULL : memory;
-}
-
-static void *optional(Buffers *buffers, PyObject *array, const char *name, char kind, size_t expected, int flags) {
-    return array == Py_None ? NULL : array_of(buffers, array, name, kind, expected, flags);
-}
-
-static int all_below(const int32_t *values, size_t n, size_t limit) {
-    uint32_t largest = 0; /* a negative number is a large one */
-    for (size_t i = 0; i < n; i++) largest = (uint32_t)values[i] > largest ? (uint32_t)values[i] : largest;
-    return n == 0 || largest < limit;
-}
 
 /* A table is (X, y, weights or None, order or None, batch size); how many rows and columns it has its arrays tell. */
 static void read_table(Buffers *buffers, PyObject *given, Course *course, size_t n_orders, Table *table) {
@@ -333,40 +254,6 @@ static size_t largest_batch(const Table *table) {
     return table->batch_size < table->n_rows ? table->batch_size : table->n_rows;
 }
 
-/* What columns are encoded by is (how many numbers of each kind, their columns, four numbers for each) or None. */
-static void read_encoding(Buffers *buffers, PyObject *given, Course *course) {
-    PyObject *counts, *sources, *numbers;
-    Encoding *encoding = &course->encoding;
-    course->n_inputs = encoding->n_columns;
-    if (given == Py_None || buffers->has_failed) return;
-    if (!PyTuple_Check(given)) {
-        fail(buffers, "an encoding must be a tuple or None");
-        return;
-    }
-    if (!PyArg_ParseTuple(given, "OOO", &counts, &sources, &numbers)) {
-        buffers->has_failed = 1;
-        return;
-    }
-    size_t n;
-    const int32_t *of_kinds = array_of(buffers, counts, "numbers of each kind", 'i', N_ENCODINGS, PyBUF_SIMPLE);
-    encoding->sources = entries_of(buffers, sources, "columns of an encoding", 'i', &n, PyBUF_SIMPLE);
-    if (buffers->has_failed) return;
-    int64_t sum = 0;
-    for (int kind = 0; kind < N_ENCODINGS; kind++) {
-        if (of_kinds[kind] < 0) fail(buffers, "an encoding cannot have less than no numbers of a kind");
-        encoding->ends[kind] = (size_t)(sum += of_kinds[kind]);
-    }
-    if (n < 1 || n > MOST_OUTPUTS || sum != (int64_t)n) fail(buffers, "an encoding does not say what each number is");
-    if (!all_below(encoding->sources, n, encoding->n_columns)) fail(buffers, "a column is not among those there are");
-    const float *values = array_of(buffers, numbers, "numbers of an encoding", 'f', 4 * n, PyBUF_SIMPLE);
-    if (buffers->has_failed) return;
-    encoding->places = values;
-    encoding->factors = values + n;
-    encoding->shifts = values + 2 * n;
-    encoding->gains = values + 3 * n;
-    course->n_inputs = n;
-}
-
 /* Everything that a run reads or writes; which arrays there are is in the order of the arguments. */
 typedef struct {
     PyObject *parts, *part_rates, *penalties, *metrics, *values, *first, *second, *rates, *keys, *training, *validation,
@@ -403,7 +290,7 @@ static Layout read_arguments(Buffers *buffers, const Given *given, Course *cours
     course->results = array_of(buffers, given->results, "results", 'd', course->n_epochs * 2 * n_sums, PyBUF_WRITABLE);
     read_table(buffers, given->training, course, course->n_epochs, &course->training);
     read_table(buffers, given->validation, course, 1, &course->validation);
-    read_encoding(buffers, given->encoding, course);
+    course->n_inputs = read_encoding(buffers, given->encoding, &course->encoding);
     if (!course->n_inputs) fail(buffers, "there must be rows to learn from or to be judged on");
     course->n_rows_at_most = largest_batch(&course->training);
     if (course->n_rows_at_most < largest_batch(&course->validation))
@@ -431,7 +318,8 @@ static PyObject *run(PyObject *module, PyObject *arguments) {
     optimizer->rest_2 = (float)(1 - beta_2);
     course.n_threads = n_threads < 1 ? 1 : n_threads > MOST_THREADS ? MOST_THREADS : (size_t)n_threads;
 
-    Buffers buffers = {.n = 0};
+    Py_buffer views[MOST_BUFFERS];
+    Buffers buffers = {.views = views};
     Arena arena = {0};
     Worker *workers = NULL;
     PyObject *answer = NULL;
@@ -466,7 +354,7 @@ static PyObject *run(PyObject *module, PyObject *arguments) {
     if (given_second) pack_values(&course, given_second, optimizer->second);
     else optimizer->second = NULL;
     turn_kernels(&course);
-    run_course(&course, workers, is_portable ? run_thread_portable : best_run());
+    run_course(&course, workers, is_portable ? run_thread_portable : BEST(run_thread));
     unpack_values(&course, course.packed, given_values);
     if (given_first) unpack_values(&course, optimizer->first, given_first);
     if (given_second) unpack_values(&course, optimizer->second, given_second);
@@ -479,17 +367,20 @@ static PyObject *run(PyObject *module, PyObject *arguments) {
     }
 end:
     free(workers);
-    for (size_t i = 0; i < buffers.n; i++) PyBuffer_Release(&buffers.views[i]);
+    let_go(&buffers);
     return answer;
 }
 
+PyObject *predict(PyObject *module, PyObject *arguments); /* prediction.c */
+
 static PyObject *instruction_set(PyObject *module, PyObject *nothing) {
     (void)module, (void)nothing;
-    return PyUnicode_FromString(best_run() == run_thread_portable ? "portable" : "avx2");
+    return PyUnicode_FromString(BEST(run_thread) == run_thread_portable ? "portable" : "avx2");
 }
 
 static PyMethodDef methods[] = {
     {"run", run, METH_VARARGS, "Train a dense network, or judge it; run.py says how it is called."},
+    {"predict", predict, METH_VARARGS, "Give what a dense network makes of rows; forward.py says how it is called."},
     {"instruction_set", instruction_set, METH_NOARGS, "Tell which instructions runs use here: avx2 or portable."},
     {NULL, NULL, 0, NULL},
 };
@@ -509,7 +400,7 @@ static const struct {
     long number;
 } numbers[] = {
     /* clang-format off */
-    NUMBER(PRODUCT), NUMBER(ACTIVATION), NUMBER(DROPOUT),
+    NUMBER(PRODUCT), NUMBER(ACTIVATION), NUMBER(DROPOUT), NUMBER(NORMALIZATION),
     NUMBER(LINEAR), NUMBER(RELU), NUMBER(SIGMOID), NUMBER(TANH), NUMBER(SOFTPLUS), NUMBER(SOFTMAX),
     NUMBER(SPARSE_CROSS_ENTROPY), NUMBER(CATEGORICAL_CROSS_ENTROPY), NUMBER(BINARY_CROSS_ENTROPY),
     NUMBER(SQUARED_DEVIATION), NUMBER(ABSOLUTE_DEVIATION),

@@ -3,7 +3,7 @@
 #include <sched.h>
 #include <string.h>
 
-#include "course.h"
+#include "prediction.h"
 
 #if defined(__x86_64__)
 #if defined(__clang__)
@@ -13,6 +13,8 @@
 #endif
 #define RUN_THREAD run_thread_avx2
 #include "thread.h"
+#define PREDICT_ROWS predict_rows_avx2
+#include "forward.h"
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

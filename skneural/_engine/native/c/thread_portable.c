@@ -3,7 +3,9 @@
 #include <sched.h>
 #include <string.h>
 
-#include "course.h"
+#include "prediction.h"
 
 #define RUN_THREAD run_thread_portable
 #include "thread.h"
+#define PREDICT_ROWS predict_rows_portable
+#include "forward.h"
