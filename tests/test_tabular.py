@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, log_loss, mean_pinball_loss, r2_scor
 from sklearn.model_selection import GridSearchCV
 
 from skneural import KerasClassifier, KerasRegressor, TabularNetClassifier, TabularNetRegressor, parallel_fits
-from skneural._families.tabular import best_temperature
+from skneural._families.tabular_calibration import best_temperature
 from skneural._families.tabular_training import auto_epochs, fold_numbers
 
 RNG = np.random.default_rng(0)

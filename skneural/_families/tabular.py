@@ -7,9 +7,7 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, softmax
-from sklearn.metrics import accuracy_score, d2_pinball_score
+from sklearn.metrics import accuracy_score
 
 from skneural._architectures.table_encoding import ENCODINGS
 from skneural._compat.scikit_names import Interval, StrOptions
@@ -22,7 +20,8 @@ from skneural._types import ClassWeight, RandomState
 from .base import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, Head
 from .paragraphs import Paragraphs, with_shared_paragraphs
 from .supervised import FamilyClassifier, FamilyRegressor
-from .tabular_targets import BoundedTargets, QuantileLoss
+from .tabular_calibration import activated, best_temperature, logits_of
+from .tabular_targets import BoundedTargets, QuantileLoss, QuantileScore
 from .tabular_training import TabularTraining
 
 _TABULAR_CONSTRAINTS = {
@@ -264,16 +263,16 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
 
     def _first_outputs(self, bias: NDArray[np.float32]) -> NDArray[Any]:
         activation = self._head().activation
-        return bias if activation == "linear" else _logits(self._first_shares, activation)
+        return bias if activation == "linear" else logits_of(self._first_shares, activation)
 
     def _calibrated(self, rows: TrainingRows, outputs: NDArray[Any]) -> NDArray[Any]:
         head = self._head()
         if not self.calibrated or head.activation not in ("softmax", "sigmoid"):
             return outputs
-        logits, truth = _logits(outputs, head.activation), self._indicators(rows.y, outputs.shape[1])
+        logits, truth = logits_of(outputs, head.activation), self._indicators(rows.y, outputs.shape[1])
         self.temperature_ = best_temperature(logits, truth, rows.for_training().weights, head.activation)
         self._divide_outputs(self.temperature_)
-        return _activated(logits / self.temperature_, head.activation).astype(np.float32)
+        return activated(logits / self.temperature_, head.activation).astype(np.float32)
 
     def _indicators(self, y: Any, n_outputs: int) -> NDArray[np.float64]:
         """Give encoded targets as shares, shape (n, n_outputs)."""
@@ -289,7 +288,7 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
     def _read(self, outputs: NDArray[Any]) -> NDArray[Any]:
         if self.target_encoder_.outputs == "margins":
             return outputs
-        shares = _activated(outputs, self._shares_of()) if self._gives_logits else outputs
+        shares = activated(outputs, self._shares_of()) if self._gives_logits else outputs
         probabilities: NDArray[Any] = self.target_encoder_.inverse_transform(shares, return_proba=True)
         return probabilities
 
@@ -426,7 +425,7 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
     def scorer(self) -> Any:
         """What ``score`` calls: R2, or for quantiles the mean of their D2."""
         shares = self._shares()
-        return super().scorer if shares is None else _QuantileScore(shares)
+        return super().scorer if shares is None else QuantileScore(shares)
 
     def _shares(self) -> tuple[float, ...] | None:
         """Return the quantiles to be learned, None for another loss."""
@@ -488,45 +487,3 @@ _LOSSES = {
     # As far as scaling goes.
     "quantile": "mean_absolute_error",
 }
-
-
-class _QuantileScore:
-    """The mean over quantiles of what share of the pinball loss of a constant is saved."""
-
-    def __init__(self, shares: tuple[float, ...]) -> None:
-        self._shares = shares
-
-    def __call__(self, y: Any, predictions: NDArray[Any], sample_weight: Any = None) -> float:
-        columns = np.reshape(predictions, (len(predictions), -1)).T
-        scores = [
-            d2_pinball_score(y, column, sample_weight=sample_weight, alpha=share)
-            for share, column in zip(self._shares, columns, strict=True)
-        ]
-        return float(np.mean(scores))
-
-
-def _logits(outputs: NDArray[Any], activation: str) -> NDArray[np.float64]:
-    """Give what a sigmoid or a softmax gives these outputs for."""
-    tiny = 1e-12
-    shares = np.clip(outputs.astype(np.float64), tiny, 1.0)
-    return np.log(shares) - np.log(np.clip(1.0 - shares, tiny, 1.0)) if activation == "sigmoid" else np.log(shares)
-
-
-def _activated(logits: NDArray[Any], activation: str) -> NDArray[Any]:
-    return expit(logits) if activation == "sigmoid" else softmax(logits, axis=1)
-
-
-def best_temperature(
-    logits: NDArray[np.float64], truth: NDArray[np.float64], weights: NDArray[Any] | None, activation: str
-) -> float:
-    """Find the number within 1/5 and 5 by which logits are divided for the least cross-entropy."""
-
-    def loss(logarithm: float) -> float:
-        shares = np.clip(_activated(logits * np.exp(-logarithm), activation), 1e-12, 1.0)
-        losses = truth * np.log(shares)
-        if activation == "sigmoid":
-            losses += (1 - truth) * np.log(np.clip(1.0 - shares, 1e-12, 1.0))
-        return -float(np.average(losses.sum(axis=1), weights=weights))
-
-    found = minimize_scalar(loss, bounds=(-np.log(5), np.log(5)), method="bounded")
-    return float(np.exp(found.x))

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from sklearn.metrics import d2_pinball_score
 
 from skneural._estimators.targets import RegressionTargets, check_values
 
@@ -82,3 +83,18 @@ class QuantileLoss(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return super().get_config() | {"quantiles": self.quantiles}
+
+
+class QuantileScore:
+    """The mean over quantiles of what share of the pinball loss of a constant is saved."""
+
+    def __init__(self, shares: tuple[float, ...]) -> None:
+        self._shares = shares
+
+    def __call__(self, y: Any, predictions: NDArray[Any], sample_weight: Any = None) -> float:
+        columns = np.reshape(predictions, (len(predictions), -1)).T
+        scores = [
+            d2_pinball_score(y, column, sample_weight=sample_weight, alpha=share)
+            for share, column in zip(self._shares, columns, strict=True)
+        ]
+        return float(np.mean(scores))

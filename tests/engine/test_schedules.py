@@ -40,6 +40,17 @@ def test_cosine_falls_from_one_to_zero_and_averages_a_half():
     assert learning_rate_factors("constant", 9) is None
 
 
+def test_coslog4_falls_to_zero_at_the_ends_of_cycles_that_double():
+    factors = np.array(learning_rate_factors("coslog4", 150))
+    assert len(factors) == 150
+    lows = [epoch for epoch in range(1, 149) if factors[epoch] < min(factors[epoch - 1], factors[epoch + 1])]
+    np.testing.assert_allclose(lows, [10, 30, 70], atol=1)
+    assert (factors[[*lows, 149]] < 0.02).all()
+    highs = [factors[first:last].max() for first, last in ((0, 10), (10, 30), (30, 70), (70, 150))]
+    np.testing.assert_allclose(highs, 1, atol=0.02)
+    assert factors[0] < 0.3
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_engine_gives_what_keras_gives_under_a_schedule(optimizer):
     train_both_ways(
