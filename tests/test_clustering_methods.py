@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import softmax
+from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
@@ -17,6 +18,7 @@ from skneural._architectures.cluster_layers import GaussianShares
 from skneural._architectures.clustering import IdecArchitecture, build_clustering
 from skneural._architectures.idec_step import idec_step, target_shares
 from skneural._engine import Blueprint, Data, Network, Settings, fit
+from skneural._families.clustering_autoencoded import changed_share
 
 BLOBS, BLOB = make_blobs(200, n_features=4, centers=4, cluster_std=1.0, random_state=3)
 X, y = (part[:600] for part in load_digits(return_X_y=True))
@@ -94,7 +96,7 @@ def test_both_find_blobs_and_predict_them(method):
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(clustering.model_.predict(BLOBS, verbose=0), shares, atol=1e-4)
     loss = clustering.history_["loss"]
-    assert len(loss) == clustering.n_iter_ > 1
+    assert len(loss) == clustering.n_iter_ > 0
 
 
 def test_shares_of_idec_come_from_its_centres():
@@ -125,6 +127,31 @@ def test_both_take_images_and_an_unknown_number(method):
     np.testing.assert_allclose(answers, clustering.predict_proba(X[:20]), atol=1e-4)
 
 
-def test_n2d_refuses_unequal_weights():
-    with pytest.raises(ValueError, match="may only be equal for all rows, or zero, with method='n2d'"):
-        DeepEmbeddedClustering(4, method="n2d").fit(BLOBS, sample_weight=np.arange(1, 201))
+def test_a_row_of_weight_two_is_the_row_twice_for_n2d():
+    weights = np.random.default_rng(0).integers(0, 4, len(BLOBS))
+    clustering = DeepEmbeddedClustering(5, method="n2d", n_components=2, epochs=3, random_state=0)
+    weighted = clustering.fit(BLOBS, sample_weight=weights).predict_proba(BLOBS)
+    repeated = clone(clustering).fit(np.repeat(BLOBS, weights, axis=0)).predict_proba(BLOBS)
+    np.testing.assert_allclose(weighted, repeated, atol=1e-6)
+    other = clone(clustering).fit(BLOBS, sample_weight=weights[::-1]).predict_proba(BLOBS)
+    assert np.abs(weighted - other).max() > 1e-3
+
+
+def test_n2d_takes_one_row_and_equal_rows():
+    for rows in (BLOBS[:1], np.repeat(BLOBS[:1], 5, axis=0)):
+        clustering = DeepEmbeddedClustering(1, method="n2d", epochs=1, random_state=0).fit(rows)
+        assert clustering.labels_.tolist() == [0] * len(rows)
+
+
+def test_idec_ends_when_few_rows_change_their_cluster():
+    clustering = DeepEmbeddedClustering(10, method="idec", epochs=6, random_state=0)
+    histories = {tol: clone(clustering).set_params(tol=tol).fit(X).history_["loss"] for tol in (0, 0.02, 1.1)}
+    assert [len(histories[0]), len(histories[1.1])] == [6, 1]
+    for history in histories.values():
+        assert history == histories[0][: len(history)]
+
+
+def test_the_changed_share_counts_rows_by_weight():
+    before, after = np.eye(3)[[0, 1, 2, 0]], np.eye(3)[[0, 2, 2, 1]]
+    assert changed_share(before, after, None) == 0.5
+    assert changed_share(before, after, np.array([1, 3, 1, 0])) == 0.6

@@ -75,6 +75,7 @@ TRANSFORMERS = [
     NeighborEmbedding(epochs=2),
     DeepEmbeddedClustering(4, epochs=10),
     DeepEmbeddedClustering(4, method="idec", epochs=10),
+    DeepEmbeddedClustering(4, method="n2d", epochs=3),
 ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from skneural._geometry.graph import fuzzy_graph, fuzzy_weights
+from skneural._geometry.graph import fuzzy_graph, fuzzy_weights, with_row_weights
 from skneural._geometry.search import Neighbors, nearest_neighbors
 
 X = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
@@ -75,6 +75,14 @@ def test_separate_groups_stay_separate():
     far = np.concatenate([X[:40], X[40:] + 1000])
     graph = fuzzy_graph(nearest_neighbors(far, 5, metric="euclidean", seed=0))
     assert graph[:40, 40:].nnz == 0
+
+
+def test_a_row_of_weight_two_has_twice_the_edges():
+    graph = fuzzy_graph(nearest_neighbors(X, 5, metric="euclidean", seed=0))
+    weights = np.random.default_rng(1).uniform(0.5, 2, len(X)).astype(np.float32)
+    expected = graph.toarray() * np.outer(weights, weights)
+    np.testing.assert_allclose(with_row_weights(graph, weights).toarray(), expected, rtol=1e-6)
+    assert with_row_weights(graph, None) is graph
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="units of the peak of memory differ between systems")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
@@ -44,7 +44,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         trains both further: the mean of the squared error of the reconstruction, plus 0.1 KL(p \|\| q), where q_j is in
         the ratio of 1 / (1 + \|\|z - centre_j\|\|^2), and p_j in that of q_j^2 over the sum of q_j, found anew for each
         epoch. "n2d" (McConville et al. 2019) is an Autoencoder, a NeighborEmbedding of its codes and a GaussianMixture
-        of the places, put behind each other in one network.
+        of the places, put behind each other in one network; the mixture heeds the weights of rows.
     n_components : int, default=10
         Numbers that say where a row is in the embedding.
     n_neighbors : int, default=15
@@ -68,6 +68,9 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         of their own, or as many epochs.
     batch_size : int or "auto", default="auto"
         Rows per step. "auto" is a power of two of at most an eighth of the rows, within 32 and 256.
+    tol : float, default=1e-3
+        For method="idec" only: training ends when less than this share of the rows, by weight, changes its cluster in
+        an epoch, as in the paper. 0 trains for all ``epochs``.
     random_state : int, numpy.random.RandomState or None, default=None
         Draws starts of the clusters, initial weights, deformations and the order of rows. An int gives the same result
         each time, whatever the number of cores.
@@ -88,7 +91,8 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
     cluster_prototypes_ : ndarray of shape (n_clusters_,)
         For each cluster the row of fit that is nearest to its centre.
     n_clusters_ : int
-        The number of clusters; less than ``n_clusters`` only where there are fewer different rows.
+        The number of clusters; less than ``n_clusters`` only where there are fewer different rows, or where one of
+        "n2d" has lost all of its rows.
     n_components_ : int
         Numbers that say where a row is in the embedding.
     history_ : dict of str to list of float
@@ -108,9 +112,9 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
     Equal rows count as one with the sum of their weights. A row of weight two has the edges of the row twice. With
     ``n_clusters=None`` a row is noise where the log-likelihood of its embedding is less than that of all but as large a
     share of the rows of fit as HDBSCAN took for noise. There is no ``partial_fit`` and no ``warm_start``: clusters are
-    found anew from all rows. "idec" differs from the paper in smaller layers, in renewing p for each epoch, and in
-    training for all ``epochs`` where the paper stops when few rows change their cluster; "n2d" takes no unequal
-    ``sample_weight``, and its ``history_`` is that of its NeighborEmbedding.
+    found anew from all rows. "idec" differs from the paper in smaller layers, and in renewing p for each epoch, where
+    the paper does so every 140 steps. The ``history_`` of "n2d" is that of its NeighborEmbedding, and a distribution of
+    its mixture that is the most probable one of no row is left out.
 
     References
     ----------
@@ -148,6 +152,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         "image_shape": ["array-like", None],
         "augment": ["boolean", dict],
         "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -169,6 +174,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         epochs: int | str = "auto",
         batch_size: int | str = "auto",
         shuffle: bool = True,
+        tol: float = 1e-3,
         callbacks: Any = None,
         random_state: RandomState = None,
         verbose: int = 0,
@@ -190,6 +196,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         self.epochs = epochs
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.tol = tol
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose

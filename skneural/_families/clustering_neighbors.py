@@ -13,7 +13,7 @@ from skneural._architectures.clustering import TaughtArchitecture
 from skneural._architectures.column_scaling import ColumnScaling
 from skneural._architectures.convolutional import STANDARDIZATION
 from skneural._geometry.density_clusters import dense_clusters, tight_layout
-from skneural._geometry.graph import fuzzy_graph
+from skneural._geometry.graph import fuzzy_graph, with_row_weights
 from skneural._geometry.graph_clusters import cluster_graph
 from skneural._geometry.image_maps import neighbors_of_images
 from skneural._geometry.principal import PrincipalColumns
@@ -86,15 +86,11 @@ class NeighborClusters(ClusteringWay):
 def _graph(
     owner: Any, X: NDArray[np.float32], columns: NDArray[np.float32], weights: NDArray[np.float32] | None
 ) -> sparse.csr_array:
-    """Join neighbours; a row of weight two has the edges of the row twice."""
+    """Join neighbours."""
     k, seed = int(owner.n_neighbors), owner._seeds.split
     image_shape, ranges = owner._image_shape(), owner._deformations()
     if ranges is not None and image_shape is not None:
         neighbors = neighbors_of_images(X, image_shape, k, ranges=ranges, seed=seed)
     else:
         neighbors = nearest_neighbors(columns, k, metric="euclidean", seed=seed)
-    graph = fuzzy_graph(neighbors)
-    if weights is None:
-        return graph
-    scaling = sparse.diags_array(weights)
-    return (scaling @ graph @ scaling).tocsr()
+    return with_row_weights(fuzzy_graph(neighbors), weights)

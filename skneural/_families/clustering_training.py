@@ -85,19 +85,9 @@ class TrainedClustering(FamilyTransformer):
                 f"Got n_clusters={self.n_clusters} for n_samples={rows.n_rows}."
             )
         self._given_rows = rows.X
-        if not WAYS[self.method].merges_equal_rows:
-            self._check_no_weights(rows.weights)
-            return rows.without_weightless()
         if math.prod(rows.X.shape) > _MOST_VALUES_MERGED:
             return rows.without_weightless()
         return TrainingRows(*merge_equal_rows(*rows[:3])).without_weightless()
-
-    def _check_no_weights(self, weights: Any) -> None:
-        if weights is not None and len(np.unique(weights[weights > 0])) > 1:
-            raise ValueError(
-                f"The sample_weight of {type(self).__name__} may only be equal for all rows, or zero, with "
-                f"method={self.method!r}. Use another method, or give rows of weight two twice."
-            )
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:
         shape: tuple[int, ...] = getattr(X, "shape", ())

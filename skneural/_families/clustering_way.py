@@ -20,7 +20,6 @@ class ClusteringWay:
     scaling: ColumnScaling | None
     # The layer whose last columns are the probabilities; None for that of the network's output.
     shares_layer: str | None = None
-    merges_equal_rows = True
     trains_network = True
 
     def prepare(self, owner: Any, rows: TrainingRows) -> None:

@@ -20,7 +20,7 @@ from skneural._architectures.embedding import EMBEDDING, EmbeddingArchitecture, 
 from skneural._architectures.embedding_start import begin_at_landmarks, project_on_axes
 from skneural._architectures.embedding_step import neighbor_step
 from skneural._estimators.keras_arguments import Schedule
-from skneural._geometry.graph import fuzzy_graph, fuzzy_weights
+from skneural._geometry.graph import fuzzy_graph, fuzzy_weights, with_row_weights
 from skneural._geometry.image_maps import Deformations, neighbors_of_images
 from skneural._geometry.layout import LikenessCurve, first_layout, free_layout
 from skneural._geometry.principal import PrincipalColumns
@@ -28,6 +28,7 @@ from skneural._geometry.search import Neighbors, nearest_neighbors, neighbors_of
 from skneural._geometry.supervised_graph import weights_with_labels
 from skneural._rows.training_rows import TrainingRows
 from skneural._rows.validation import check_lengths, moments_of_all_values
+from skneural._rows.weights import normalize_weights
 
 from .base import Head, check_image_shape, check_sizes
 from .transformers import FamilyTransformer
@@ -89,7 +90,7 @@ class TrainedNeighborEmbedding(FamilyTransformer):
     # --- rows ---------------------------------------------------------------------------------------------------
 
     def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any = None) -> TrainingRows:
-        rows = super()._validate(X, None, None, reset=reset)
+        rows = super()._validate(X, None, sample_weight, reset=reset)
         if rows.n_rows < 2:
             raise ValueError(f"{type(self).__name__} needs at least 2 rows, one and a neighbour. Got 1 sample.")
         if y is None or not self.target_weight:
@@ -127,7 +128,10 @@ class TrainedNeighborEmbedding(FamilyTransformer):
         weights = fuzzy_weights(neighbors.distances)
         if rows.y is not None:
             weights = weights_with_labels(neighbors, weights, rows.y, float(self.target_weight))
-        self.graph_ = fuzzy_graph(neighbors, weights)
+        row_weights = normalize_weights(rows.weights)
+        self.graph_ = with_row_weights(fuzzy_graph(neighbors, weights), row_weights)
+        if row_weights is not None:
+            weights = weights * row_weights[neighbors.indices]
         first = first_layout(columns, self.n_components_, self._seeds.order) if self._is_new else self._places(X)
         curve = LikenessCurve.of(float(self.min_dist))
         layout = free_layout(self.graph_, first, curve, int(self.negative_sample_rate), self._seeds.order)
@@ -139,7 +143,9 @@ class TrainedNeighborEmbedding(FamilyTransformer):
         if self._reconstructs:
             tables["columns"] = columns
         return _engine.Data(
-            (np.arange(len(X), dtype=np.int32),), tables={name: padded(table) for name, table in tables.items()}
+            (np.arange(len(X), dtype=np.int32),),
+            sample_weight=row_weights,
+            tables={name: padded(table) for name, table in tables.items()},
         )
 
     def _neighbors_of(self, X: NDArray[Any], columns: NDArray[np.float32]) -> Neighbors:

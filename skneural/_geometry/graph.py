@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -30,6 +32,14 @@ def fuzzy_graph(neighbors: Neighbors, weights: NDArray[np.float32] | None = None
     graph = directed + backward - directed * backward
     graph.sort_indices()
     return graph
+
+
+def with_row_weights(graph: sparse.csr_array, weights: NDArray[Any] | None) -> sparse.csr_array:
+    """Multiply each edge by the weights of both ends: a row of weight two has the edges of the row twice."""
+    if weights is None:
+        return graph
+    scaling = sparse.diags_array(weights)
+    return (scaling @ graph @ scaling).tocsr()
 
 
 def fuzzy_weights(distances: NDArray[np.float32]) -> NDArray[np.float32]:
