@@ -60,7 +60,7 @@ sanitize: venv
 		--build-temp $(SANITIZED)/objects
 	$(SANITIZED_PYTHON) $(VENV_PYTHON) -P -c \
 		"from skneural._engine.native import _native as engine; print(engine.__file__); assert 'sanitized' in engine.__file__"
-	$(SANITIZED_PYTHON) $(VENV)/bin/pytest -q $(or $(ARGS),tests/engine/test_native_*.py)
+	$(SANITIZED_PYTHON) $(VENV)/bin/pytest -q $(or $(ARGS),tests/engine/test_native_*.py tests/engine/test_column_encoding.py)
 
 lint: venv
 	$(VENV_PYTHON) -m ruff format --check .
