@@ -86,6 +86,14 @@ class _Values:
         places = np.searchsorted(sums, np.asarray(shares) * sums[-1] * (1 - 1e-12))
         return self.values[np.minimum(places, len(self.values) - 1)]
 
+    def edges(self, n_bins: int) -> NDArray[np.float64]:
+        """Give the edges of bins of equally much weight; a value with the weight of a bin is an edge, and has none."""
+        is_heavy = self.weights * n_bins >= self.weights.sum()
+        light = _Values(self.values[~is_heavy], self.weights[~is_heavy])
+        n_light = max(n_bins - int(is_heavy.sum()), 2)
+        between = light.quantiles(np.linspace(0, 1, n_light + 1)) if len(light.values) else light.values
+        return np.unique(np.concatenate([self.values[[0, -1]], self.values[is_heavy], between]))
+
     def moments_of(self, functions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give the weighted means and deviations of functions of the values, shape (n_values, k)."""
         shares = self.weights / self.weights.sum()
@@ -119,9 +127,7 @@ def _numbers(column: int, values: _Values, numeric: str, n_bins: int, rng: np.ra
 
 
 def _ramps(column: int, values: _Values, n_bins: int) -> Iterator[_Number]:
-    edges = np.unique(values.quantiles(np.linspace(0, 1, n_bins + 1)))
-    if len(edges) < 2:
-        return
+    edges = values.edges(n_bins)
     ramps = np.clip((values.values[:, None] - edges[:-1]) / np.diff(edges), 0, 1)
     means, _ = values.moments_of(ramps)
     for edge, width, mean in zip(edges[:-1], np.diff(edges), means, strict=True):
