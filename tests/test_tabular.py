@@ -277,7 +277,7 @@ def test_quantiles_never_cross_and_are_those_of_y():
 def test_epochs_make_enough_steps():
     assert auto_epochs(10**6, 256) == 20
     assert auto_epochs(100, 64) == 400
-    assert auto_epochs(640, 64) * 10 == pytest.approx(1500)
+    assert auto_epochs(640, 64) * 10 == pytest.approx(1200)
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,13 @@ _PARAMETERS: Paragraphs = {
     ),
     "epochs": (
         'int or "auto"',
-        'Passes over the rows; the most passes with ``early_stopping``. "auto" makes about 1,500 steps, in 20 to 400 '
+        'Passes over the rows; the most passes with ``early_stopping``. "auto" makes about 1,200 steps, in 20 to 400 '
         "passes.",
     ),
-    "batch_size": ('int or "auto"', 'Rows per step. "auto" is 64 below 1,000 rows, 128 below 2,000, else 256.'),
+    "batch_size": (
+        'int or "auto"',
+        'Rows per step. "auto" is 64 below 800 rows to learn from, 128 below 1,600, else 256.',
+    ),
     "class_weight": (
         'dict, "balanced" or list of dict',
         'Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with '

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,7 +27,7 @@ from .members import Members, OfMembers
 # Each member leaves at most this share of the rows out.
 _FEWEST_FOLDS = 5
 # What "auto" stands for: steps of a training, and the share of its epochs to wait for a better one.
-_N_STEPS, _MOST_EPOCHS = 1500, 400
+_N_STEPS, _MOST_EPOCHS = 1200, 400
 _PATIENCE = 0.3
 _OF_VALIDATION = ("validation_score_", "validation_predictions_", "feature_importances_", "temperature_")
 
@@ -38,6 +38,7 @@ class TabularTraining(OfMembers):
     _count_words: ClassVar = {**FamilyEstimator._count_words, "epochs": ("auto",)}
     _build = staticmethod(build_tabular)
     _folds: NDArray[np.intp] | None
+    _dealt: DealtRows | None
     _columns: TableColumns
 
     def __sklearn_tags__(self) -> Tags:
@@ -74,11 +75,8 @@ class TabularTraining(OfMembers):
             NaN stands for what is missing, -1 for a category that fit has not seen.
         """
         check_container(type(self).__name__, X)
-        rows: NDArray[np.float32] = self._encode_features(self._validate_rows(X, reset=False))
-        return rows
-
-    def _encode_features(self, X: Any) -> Any:
-        return np.ascontiguousarray(super()._encode_features(X), np.float32)
+        rows: NDArray[Any] = self._encode_features(self._validate_rows(X, reset=False))
+        return np.ascontiguousarray(rows, np.float32)
 
     def _encode(self, rows: TrainingRows) -> TrainingRows:
         # A row of weight two is then the row twice, also where rows are left out.
@@ -88,7 +86,8 @@ class TabularTraining(OfMembers):
 
     def _learn(self, rows: TrainingRows) -> None:
         super()._learn(rows)
-        seen = self._encode(rows)
+        encoded = rows._replace(y=self.target_encoder_.transform(rows.y)).without_weightless()
+        seen = merged(encoded)
         self._begin_with(seen)
         self._encoding = TableEncoding.of(
             seen.X,
@@ -139,25 +138,26 @@ class TabularTraining(OfMembers):
     def _split(
         self, rows: TrainingRows, validation: Validation, schedule: Schedule
     ) -> tuple[TrainingRows, TrainingRows | None]:
-        self._folds = None
+        self._folds = self._dealt = None
         is_split = validation[0] is not None or "validation_split" in schedule.arguments
         n_folds = max(int(self.n_members), _FEWEST_FOLDS)
         if is_split or schedule.is_partial or not self.early_stopping or rows.n_rows < 2 * n_folds:
             return super()._split(rows, validation, schedule)
         self._folds = fold_numbers(self._strata(rows.y), rows.n_rows, n_folds, self._seeds.split)
-        return rows, None
+        self._dealt = DealtRows.of(rows, self._folds, int(self.n_members))
+        return self._dealt.learned_from(0), None
 
     def _rows_of_member(
         self, place: int, train: TrainingRows, held_out: TrainingRows | None
     ) -> tuple[TrainingRows, TrainingRows | None]:
-        if self._folds is None:
+        if self._dealt is None:
             return train, held_out
-        is_left_out = self._folds == place
+        left_out = self._dealt.left_out(place)
         # By another loss than that of the training, weights of classes would be stopped away.
-        left_out = train.take(is_left_out).for_training()
-        has_weight = left_out.weights is None or bool((left_out.weights > 0).any())
-        judged = left_out.without_weightless() if has_weight else train.take(is_left_out).for_judging()
-        return self._weighted_by_class(train.take(~is_left_out)), judged
+        judged = left_out.for_training()
+        has_weight = judged.weights is None or bool((judged.weights > 0).any())
+        judged = judged.without_weightless() if has_weight else left_out.for_judging()
+        return self._weighted_by_class(self._dealt.learned_from(place)), judged
 
     def _run(
         self, train: TrainingRows, held_out: TrainingRows | None, settings: _engine.Settings, schedule: Schedule
@@ -192,7 +192,7 @@ class TabularTraining(OfMembers):
     # --- what the left-out rows tell ----------------------------------------------------------------------------
 
     def _after_training(self, rows: TrainingRows) -> None:
-        folds, self._folds = self._folds, None
+        folds, self._folds, self._dealt = self._folds, None, None
         members = self._network
         self.histories_: list[Mapping[str, list[float]]] = getattr(members, "histories", [])
         if folds is None or not isinstance(members, Members):
@@ -277,6 +277,43 @@ def _left_out_outputs(members: Members, X: NDArray[Any], folds: NDArray[np.intp]
     return outputs
 
 
+@dataclass(frozen=True)
+class DealtRows:
+    """Rows fold after fold, the first folds once more behind the last: what a member learns from lies in one piece.
+
+    Member i leaves the i-th fold out and learns from those that follow it, so that no member needs rows of its own.
+    """
+
+    rows: TrainingRows
+    ends: tuple[int, ...]
+    n_folds: int
+
+    @classmethod
+    def of(cls, rows: TrainingRows, folds: NDArray[np.intp], n_members: int) -> DealtRows:
+        """Lay rows out for so many members, from the number of each row's fold."""
+        n_folds = int(folds.max()) + 1
+        parts = [np.flatnonzero(folds == place % n_folds) for place in range(n_members + n_folds - 1)]
+        ends = (0, *np.cumsum([len(part) for part in parts]).tolist())
+        X = np.empty((ends[-1], *rows.X.shape[1:]), np.float32)
+        for first, last, part in zip(ends, ends[1:], parts, strict=False):
+            X[first:last] = rows.X[part]
+        order = np.concatenate(parts)
+        others = (None if one is None else one[order] for one in (rows.y, rows.weights, rows.class_weights))
+        return cls(TrainingRows(X, *others), ends, n_folds)
+
+    def left_out(self, place: int) -> TrainingRows:
+        """Give the rows that a member is judged by."""
+        return self._part(place, place + 1)
+
+    def learned_from(self, place: int) -> TrainingRows:
+        """Give the rows that a member learns from."""
+        return self._part(place + 1, place + self.n_folds)
+
+    def _part(self, first: int, last: int) -> TrainingRows:
+        part = slice(self.ends[first], self.ends[last])
+        return TrainingRows(*(None if array is None else array[part] for array in self.rows))
+
+
 def fold_numbers(strata: NDArray[Any] | None, n_rows: int, n_folds: int, seed: int) -> NDArray[np.intp]:
     """Deal rows out to folds in a drawn order, those of each stratum one after the other; shape (n_rows,)."""
     order = np.random.default_rng(seed).permutation(n_rows)
@@ -289,7 +326,7 @@ def fold_numbers(strata: NDArray[Any] | None, n_rows: int, n_folds: int, seed: i
 
 def auto_batch_size(n_rows: int) -> int:
     """Return 64 rows for small tables, and 128 or 256 for larger ones."""
-    return 64 if n_rows < 1000 else 128 if n_rows < 2000 else 256
+    return 64 if n_rows < 800 else 128 if n_rows < 1600 else 256
 
 
 def auto_epochs(n_rows: int, batch_size: int) -> int:
