@@ -198,32 +198,34 @@ class TabularTraining(OfMembers):
         if folds is None or not isinstance(members, Members):
             return
         is_left_out = folds < len(members.networks)
-        judged = rows.take(is_left_out)
+        # Of what outputs are compared with, X is no part.
+        judged = rows._replace(X=np.empty((rows.n_rows, 0))).take(is_left_out)
         outputs = _left_out_outputs(members, rows.X, folds)[is_left_out]
         outputs = self._calibrated(judged, outputs)
         self.validation_score_ = self._validation_score(judged, outputs)
         if self.compute_importances:
-            self.feature_importances_ = self._importances(members, rows, folds)
+            self.feature_importances_ = self._importances(members, rows.X, folds, judged)
         if self.store_validation_predictions:
             full = np.full((rows.n_rows, outputs.shape[1]), np.nan, np.float32)
             full[is_left_out] = outputs
             self.validation_predictions_ = self._predictions_of_origin(full, is_left_out, rows.origin)
 
-    def _importances(self, members: Members, rows: TrainingRows, folds: NDArray[np.intp]) -> NDArray[np.float64]:
+    def _importances(
+        self, members: Members, X: NDArray[Any], folds: NDArray[np.intp], judged: TrainingRows
+    ) -> NDArray[np.float64]:
         """Give how much the score of left-out rows falls when a column is permuted among those of each fold."""
         is_left_out = folds < len(members.networks)
-        judged = rows.take(is_left_out)
         rng = np.random.default_rng(self._seeds.split)
         drawn = rng.permutation(len(folds))
         # Rows of each fold in their order, and in a drawn one.
         sources, places = drawn[np.argsort(folds[drawn], kind="stable")], np.argsort(folds, kind="stable")
-        permuted = np.array(rows.X)
+        permuted = np.array(X)
         scores = []
         for column in range(permuted.shape[1]):
-            permuted[places, column] = rows.X[sources, column]
+            permuted[places, column] = X[sources, column]
             outputs = _left_out_outputs(members, permuted, folds)[is_left_out]
             scores.append(self.validation_score_ - self._validation_score(judged, outputs))
-            permuted[:, column] = rows.X[:, column]
+            permuted[:, column] = X[:, column]
         return np.array(scores)
 
     def _calibrated(self, rows: TrainingRows, outputs: NDArray[Any]) -> NDArray[Any]:
