@@ -7,7 +7,6 @@ PYTHONS = $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 ARGS =
 C_CODE = $(wildcard skneural/_engine/native/c/*)
 
-export TF_CPP_MIN_LOG_LEVEL = 3
 # Without its compiled files, each import of TensorFlow takes several seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 

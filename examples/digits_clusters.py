@@ -11,12 +11,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import PowerNorm
 from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_digits
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.metrics.cluster import contingency_matrix
 
-from skneural import ClusterDisplay, DeepEmbeddedClustering
+import skneural  # whose classes load TensorFlow when they are first named, not for --help
 
 
 def main() -> None:
@@ -26,12 +27,16 @@ def main() -> None:
     X, y = (part[: options.n_images] for part in load_digits(return_X_y=True))
 
     print(f"Sorting {len(X)} images, of which no label is known ...")
-    clustering = DeepEmbeddedClustering(10, image_shape=(8, 8), random_state=0).fit(X)
-    save(ClusterDisplay.from_estimator(clustering, X).figure_, options.output / "clusters.png")
+    clustering = skneural.DeepEmbeddedClustering(10, image_shape=(8, 8), random_state=0).fit(X)
+    save(skneural.ClusterDisplay.from_estimator(clustering, X).figure_, options.output / "clusters.png")
 
     digits = digit_of_each_cluster(y, clustering.labels_)[clustering.labels_]
     print(f"{np.mean(digits == y):.1%} of them are in the cluster of their digit.")
-    save(ConfusionMatrixDisplay.from_predictions(y, digits).figure_, options.output / "confusion_matrix.png")
+    # Errors are few, and would be as pale as zeros on a linear scale of colours.
+    shades = {"norm": PowerNorm(0.3)}
+    display = ConfusionMatrixDisplay.from_predictions(y, digits, cmap="Blues", colorbar=False, im_kw=shades)
+    display.ax_.set(xlabel="Digit of its cluster", ylabel="Digit")
+    save(display.figure_, options.output / "confusion_matrix.png")
 
 
 def read_options() -> argparse.Namespace:

@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.colors import PowerNorm
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
@@ -23,7 +24,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_pre
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skneural import DenseNetClassifier, TrainingCurveDisplay
+import skneural  # whose classes load TensorFlow when they are first named, not for --help
 
 GRID = {
     "network__hidden_layer_sizes": [(100,), (200, 100)],
@@ -38,7 +39,9 @@ def main() -> None:
     started = time.perf_counter()
     X, y = load_digits(return_X_y=True)
 
-    pipeline = Pipeline([("scale", StandardScaler()), ("network", DenseNetClassifier(epochs=50, random_state=0))])
+    pipeline = Pipeline(
+        [("scale", StandardScaler()), ("network", skneural.DenseNetClassifier(epochs=50, random_state=0))]
+    )
     search = GridSearchCV(pipeline, options.grid, cv=folds(options, seed=0), n_jobs=options.jobs)
     print(f"Searching for the network that reads {len(X)} images of handwritten digits best ...")
     show_progress(search).fit(X, y)
@@ -101,7 +104,9 @@ def print_scores(best: Pipeline, X: Any, y: Any, cv: StratifiedKFold, jobs: int 
 
 
 def draw_confusion(y: Any, predicted: Any, path: Path) -> Path:
-    display = ConfusionMatrixDisplay.from_predictions(y, predicted, cmap="Blues", colorbar=False)
+    # Errors are few, and would be as pale as zeros on a linear scale of colours.
+    shades = {"norm": PowerNorm(0.3)}
+    display = ConfusionMatrixDisplay.from_predictions(y, predicted, cmap="Blues", colorbar=False, im_kw=shades)
     display.ax_.set(title="Digits, read when not in the training", xlabel="Read as", ylabel="Digit")
     display.figure_.savefig(path, dpi=120, bbox_inches="tight")
     return path
@@ -110,7 +115,7 @@ def draw_confusion(y: Any, predicted: Any, path: Path) -> Path:
 def draw_training(best: Pipeline, X: Any, y: Any, path: Path) -> Path:
     """Train the best network for longer, until the tenth of the images that is held out says stop, and draw that."""
     watched = clone(best).set_params(network__epochs=100, network__early_stopping=True).fit(X, y)
-    display = TrainingCurveDisplay.from_estimator(watched, yscale={"loss": "log"})
+    display = skneural.TrainingCurveDisplay.from_estimator(watched, yscale={"loss": "log"})
     display.figure_.savefig(path, dpi=120)
     return path
 

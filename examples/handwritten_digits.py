@@ -15,11 +15,12 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.colors import PowerNorm
 from sklearn.datasets import load_digits
 from sklearn.metrics import ConfusionMatrixDisplay, classification_report
 from sklearn.model_selection import train_test_split
 
-from skneural import ConvNetClassifier
+import skneural  # whose classes load TensorFlow when they are first named, not for --help
 
 N_SHOWN = 12
 
@@ -32,7 +33,7 @@ def main() -> None:
     print(f"{len(pixels)} images of {image_shape[0]} x {image_shape[1]} pixels, {labels.nunique()} labels")
     X_train, X_test, y_train, y_test = train_test_split(pixels, labels, test_size=0.25, stratify=labels, random_state=0)
 
-    network = ConvNetClassifier(image_shape=image_shape, epochs=options.epochs, random_state=0)
+    network = skneural.ConvNetClassifier(image_shape=image_shape, epochs=options.epochs, random_state=0)
     print(f"Training on {len(X_train)} images ...")
     network.fit(X_train, y_train)
     network.summary()
@@ -86,13 +87,15 @@ def shape_of_images(pixels: pd.DataFrame, given: list[int] | None) -> tuple[int,
 
 
 def draw_confusion(y: pd.Series, predicted: np.ndarray, path: Path) -> Path:
-    display = ConfusionMatrixDisplay.from_predictions(y, predicted, cmap="Blues", colorbar=False)
+    # Errors are few, and would be as pale as zeros on a linear scale of colours.
+    shades = {"norm": PowerNorm(0.3)}
+    display = ConfusionMatrixDisplay.from_predictions(y, predicted, cmap="Blues", colorbar=False, im_kw=shades)
     display.ax_.set(title="Images that were not in the training", xlabel="Read as", ylabel="Label")
     return save(display.figure_, path)
 
 
 def draw_misread(
-    network: ConvNetClassifier,
+    network: skneural.ConvNetClassifier,
     images: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
@@ -106,8 +109,10 @@ def draw_misread(
     if not len(shown):
         shown, title = np.argsort(confidence)[:N_SHOWN], "Nothing was misread: the least certain images"
     names = network.classes_.astype(str)
-    n_rows = -(-len(shown) // 4)
-    figure, axes = plt.subplots(n_rows, 8, figsize=(12, 1.9 * n_rows + 0.6), squeeze=False, layout="constrained")
+    n_pairs = min(4, len(shown))
+    n_rows = -(-len(shown) // n_pairs)
+    size = (max(3 * n_pairs, 5), 1.9 * n_rows + 0.9)
+    figure, axes = plt.subplots(n_rows, 2 * n_pairs, figsize=size, squeeze=False, layout="constrained")
     figure.suptitle(title)
     for place, bars in zip(axes[:, ::2].flat, axes[:, 1::2].flat, strict=True):
         place.axis("off")
@@ -120,12 +125,13 @@ def draw_misread(
         colours = ["tab:green" if name == labels[row] else "tab:red" for name in network.classes_]
         bars.barh(names, probabilities[row], color=colours)
         bars.set(xlim=(0, 1), xticks=(0, 1))
+        bars.set_xlabel("Probability", fontsize=7)
         bars.invert_yaxis()
         bars.tick_params(labelsize=7)
     return save(figure, path)
 
 
-def draw_filters(network: ConvNetClassifier, path: Path) -> Path:
+def draw_filters(network: skneural.ConvNetClassifier, path: Path) -> Path:
     """Draw the kernels of the first convolution: red adds to the answer, blue takes away."""
     kernels = next(layer for layer in network.model_.layers if "conv" in layer.name).kernel.numpy()[:, :, 0]
     extreme = np.abs(kernels).max()
@@ -135,7 +141,8 @@ def draw_filters(network: ConvNetClassifier, path: Path) -> Path:
     for place in axes.flat:
         place.axis("off")
     for index, place in zip(range(kernels.shape[-1]), axes.flat, strict=False):
-        place.imshow(kernels[:, :, index], cmap="bwr", vmin=-extreme, vmax=extreme)
+        drawn = place.imshow(kernels[:, :, index], cmap="bwr", vmin=-extreme, vmax=extreme)
+    figure.colorbar(drawn, ax=axes, label="Weight", shrink=0.8)
     return save(figure, path)
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from skneural import DenseNetClassifier, NetworkDisplay, TrainingCurveDisplay
+import skneural  # whose classes load TensorFlow when they are first named, not for --help
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     print(pd.concat([labels_train, y_train], axis=1).head().to_string())
 
     step(5, "Describe the layers: sigmoid, tanh, and a softmax that gives each label its probability")
-    network = DenseNetClassifier(
+    network = skneural.DenseNetClassifier(
         hidden_layer_sizes=(128, 64),
         activation=("sigmoid", "tanh"),
         loss="categorical_crossentropy",  # labels exclude each other, so the last layer is a softmax
@@ -121,20 +121,20 @@ def draw_images(pixels: pd.DataFrame, labels: pd.Series, path: Path) -> Path:
     return path
 
 
-def draw_network(network: DenseNetClassifier, path: Path) -> Path:
-    NetworkDisplay.from_estimator(network).figure_.savefig(path, dpi=120)
+def draw_network(network: skneural.DenseNetClassifier, path: Path) -> Path:
+    skneural.NetworkDisplay.from_estimator(network).figure_.savefig(path, dpi=120)
     return path
 
 
-def look_at_weights(network: DenseNetClassifier) -> None:
+def look_at_weights(network: skneural.DenseNetClassifier) -> None:
     for layer in network.model_.layers:
         kernel, bias = layer.get_weights()
         print(f"{layer.name}: kernel {kernel.shape}, mean {kernel.mean():+.3f}, standard deviation {kernel.std():.3f}")
         print(f"  {np.array2string(kernel[0, :6], precision=3)} ... bias {bias[:3]} ...")
 
 
-def draw_training(network: DenseNetClassifier, path: Path) -> Path:
-    display = TrainingCurveDisplay.from_estimator(network)
+def draw_training(network: skneural.DenseNetClassifier, path: Path) -> Path:
+    display = skneural.TrainingCurveDisplay.from_estimator(network)
     for axes in display.axes_:
         axes.legend(["Train", "Test"])
     display.figure_.savefig(path, dpi=120)

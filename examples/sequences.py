@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from skneural import RecurrentNetClassifier
+import skneural  # whose classes load TensorFlow when they are first named, not for --help
 
 KINDS = ("falls back", "stays up", "swings")
 
@@ -25,7 +25,7 @@ def main() -> None:
     X, y = make_signals(options.n_signals)
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
-    network = RecurrentNetClassifier(
+    network = skneural.RecurrentNetClassifier(
         units=32, filters=(), dropout=0.0, learning_rate=1e-2, epochs=options.epochs, random_state=0
     )
     print(f"Training on {len(X_train)} signals of {min(map(len, X))} to {max(map(len, X))} steps ...")
@@ -65,12 +65,12 @@ def make_signal(kind: str, random: np.random.Generator) -> np.ndarray:
     return signal + random.normal(0, 0.15, len(steps))
 
 
-def thoughts(network: RecurrentNetClassifier, signal: np.ndarray) -> np.ndarray:
+def thoughts(network: skneural.RecurrentNetClassifier, signal: np.ndarray) -> np.ndarray:
     """Class probabilities of the signal's first 1, 2, ... steps, shape (timesteps, n_classes)."""
     return network.predict_proba([signal[:n_steps] for n_steps in range(1, len(signal) + 1)])
 
 
-def draw_thoughts(network: RecurrentNetClassifier, signals: list[np.ndarray], path: Path) -> Path:
+def draw_thoughts(network: skneural.RecurrentNetClassifier, signals: list[np.ndarray], path: Path) -> Path:
     """Draw each signal above the probabilities that the network gave the kinds up to each step."""
     figure, axes = plt.subplots(
         2, len(signals), figsize=(11, 5), sharex="col", sharey="row", layout="constrained", squeeze=False

@@ -21,7 +21,7 @@ from sklearn.calibration import CalibrationDisplay
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import cross_validate, train_test_split
 
-from skneural import TabularNetClassifier
+import skneural  # whose classes load TensorFlow when they are first named, not for --help
 
 SCORES = {"accuracy": "accuracy", "log-loss": "neg_log_loss", "ROC AUC": "roc_auc"}
 # All that a stored network needs is Keras and skneural, whose layer it has in front, and the table of codes.
@@ -48,7 +48,7 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     table, leaves = make_members(options.n_members)
     print(f"{len(table)} members made up, {leaves.mean():.0%} of whom leave:\n\n{table.head(4).to_string()}\n")
-    ours = TabularNetClassifier(compute_importances=True, random_state=0)
+    ours = skneural.TabularNetClassifier(compute_importances=True, random_state=0)
 
     print(
         report(
@@ -128,7 +128,7 @@ def report(estimators: dict[str, object], table: pd.DataFrame, leaves: np.ndarra
     return pd.DataFrame(rows).T.round(4).to_string()
 
 
-def store(fitted: TabularNetClassifier, folder: Path) -> None:
+def store(fitted: skneural.TabularNetClassifier, folder: Path) -> None:
     """Store the network, and for each column the categories in the order of their codes."""
     fitted.model_.save(folder / "network.keras")
     categories = [None if found is None else found.tolist() for found in fitted.categories_]

@@ -134,6 +134,22 @@ def test_handwritten_digits_takes_a_table_of_other_images(tmp_path):
     assert "80 images of 8 x 9 pixels, 2 labels" in printed
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_help_comes_without_tensorflow(path: Path) -> None:
+    code = f"""
+import runpy, sys
+sys.argv = ["example", "--help"]
+try:
+    runpy.run_path({str(path)!r}, run_name="__main__")
+except SystemExit:
+    print({{"tensorflow", "keras"}} & set(sys.modules))
+"""
+    command, environment = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(ROOT)}
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "--output" in printed
+    assert printed.endswith("set()\n")
+
+
 def test_first_example_of_the_readme_runs(capsys):
     names: dict[str, object] = {}
     exec(README_CODE[0], names)

@@ -2,3 +2,7 @@
 
 Matplotlib is an optional dependency: it is imported when something is drawn, never when these modules are imported.
 """
+
+from __future__ import annotations
+
+from skneural._compat import first_import  # noqa: F401 - before whatever imports TensorFlow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from skneural._compat import first_import  # noqa: F401 - before whatever imports TensorFlow
+
 from .cache import clear_kept, kept_sizes
 from .conduct import CancelledRunError, Conduct
 from .data.memory_maps import give_pages_back, is_large_map

@@ -5,6 +5,8 @@ It imports the engine, never the other way round: a training run only knows the 
 
 from __future__ import annotations
 
+from skneural._compat import first_import  # noqa: F401 - before whatever imports TensorFlow
+
 from .backend import ParallelFitsBackend, parallel_fits
 from .scheduler import current_conduct, current_task
 

@@ -2,3 +2,7 @@
 
 It may import estimators and what is below them.
 """
+
+from __future__ import annotations
+
+from skneural._compat import first_import  # noqa: F401 - before whatever imports TensorFlow
