@@ -128,7 +128,7 @@ def test_folds_have_their_share_of_each_class():
 
 
 def test_rows_of_the_users_own_judge_all_members():
-    fitted = classifier(n_iter_no_change=3, epochs=200).fit(
+    fitted = classifier(n_iter_no_change=3, epochs=200, l2=0.0).fit(
         TABLE[:150], LABELS[:150], X_val=TABLE[150:], y_val=LABELS[150:]
     )
     assert "val_loss" in fitted.history_
