@@ -19,7 +19,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
+from skneural import (
+    DenseNetClassifier,
+    DenseNetRegressor,
+    KerasClassifier,
+    KerasRegressor,
+    TabularNetClassifier,
+    TabularNetRegressor,
+)
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 LABELS = np.where(X[:, 0] > X[:, 1], "one", "other")
@@ -57,6 +64,8 @@ ESTIMATORS = {
         build_classifier, loss="sparse_categorical_crossentropy", optimizer="adam", epochs=2, random_state=0
     ),
     "KerasRegressor": KerasRegressor(build_regressor, loss="mse", optimizer="rmsprop", epochs=2, random_state=0),
+    "TabularNetClassifier": TabularNetClassifier((4,), n_members=2, epochs=2, random_state=0),
+    "TabularNetRegressor": TabularNetRegressor((4,), loss="quantile", quantiles=[0.2, 0.8], epochs=2, random_state=0),
 }
 
 
@@ -107,11 +116,17 @@ def test_restored_estimator_predicts_the_same_and_goes_on_training(estimator, re
     assert np.abs(answers(restored) - before).max() > 0
 
 
+def optimizer_of(estimator):
+    """The optimizer of the network, or of the first of several."""
+    members = getattr(estimator._network, "networks", None)
+    return members[0].model.optimizer if members else estimator.model_.optimizer
+
+
 @every_estimator
 def test_optimizer_state_is_kept(estimator):
     original = clone(estimator).fit(X, target_of(estimator))
     restored = pickle.loads(pickle.dumps(original))
-    here, there = original.model_.optimizer, restored.model_.optimizer
+    here, there = optimizer_of(original), optimizer_of(restored)
     assert type(here) is type(there)
     assert int(there.iterations) == int(here.iterations) > 0
     for kept, variable in zip(there.variables, here.variables, strict=True):
@@ -127,7 +142,7 @@ def test_warm_start_goes_on_after_restoring(estimator):
     original = clone(estimator).set_params(warm_start=True).fit(X, y)
     restored = pickle.loads(pickle.dumps(original))
     assert_array_equal(answers(restored.fit(X, y)), answers(original.fit(X, y)))
-    assert int(restored.model_.optimizer.iterations) == int(original.model_.optimizer.iterations)
+    assert int(optimizer_of(restored).iterations) == int(optimizer_of(original).iterations)
 
 
 @every_estimator

@@ -17,7 +17,14 @@ import tensorflow as tf
 from sklearn.base import clone
 from sklearn.model_selection import cross_validate
 
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor, parallel_fits
+from skneural import (
+    DenseNetClassifier,
+    DenseNetRegressor,
+    KerasClassifier,
+    KerasRegressor,
+    TabularNetClassifier,
+    parallel_fits,
+)
 from skneural._compat.keras_names import untouched_python_random
 from skneural._seeds import GLOBAL_GENERATORS
 
@@ -45,6 +52,7 @@ ESTIMATORS = [
     DenseNetRegressor((5,), dropout=0.4, early_stopping=True, **PARAMETERS),
     KerasClassifier(build_without_seeds, loss="sparse_categorical_crossentropy", validation_split=0.2, **PARAMETERS),
     KerasRegressor(build_without_seeds, loss="mse", validation_split=0.2, **PARAMETERS),
+    TabularNetClassifier((5,), n_members=2, numeric_encoding="periodic", **PARAMETERS),
 ]
 
 

@@ -17,6 +17,8 @@ ENCODINGS = ("piecewise_linear", "periodic", "plain")
 MOST_CATEGORIES = 256
 # Ramps of one column are many: at their full size they would outweigh the other numbers.
 _GAIN_OF_RAMPS = 0.5
+# The deviation of frequencies, in waves for each deviation of the column.
+_FREQUENCY = 0.3
 # The standard deviation of a normal distribution lies so far from the middle of its quartiles.
 _QUARTILE_OF_NORMAL = 0.6744897501960817
 
@@ -120,7 +122,7 @@ def _numbers(column: int, values: _Values, numeric: str, n_bins: int, rng: np.ra
     if numeric == "piecewise_linear":
         yield from _ramps(column, values, n_bins)
     elif numeric == "periodic":
-        frequencies, phases = rng.normal(0, 1, n_bins), rng.uniform(0, 2 * np.pi, n_bins)
+        frequencies, phases = rng.normal(0, _FREQUENCY, n_bins), rng.uniform(0, 2 * np.pi, n_bins)
         for frequency, phase in zip(frequencies, phases, strict=True):
             factor = float(2 * np.pi * frequency / spread)
             yield _Number("wave", column, place=float(middle - phase / factor), factor=factor)

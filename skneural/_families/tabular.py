@@ -79,6 +79,11 @@ _PARAMETERS: Paragraphs = {
         'int, "auto" or np.inf',
         'Epochs without improvement before ``early_stopping`` stops; "auto" is 30 % of all, at least 5.',
     ),
+    "callbacks": (
+        "list, dict, keras.callbacks.Callback or class",
+        "Keras callbacks, which see the first member. Those of scikit-learn are set with ``set_callbacks``.",
+    ),
+    "verbose": ("int", "1 shows Keras's progress bar of the first member, 2 one line per epoch."),
     "store_validation_predictions": ("bool", "Whether to keep ``validation_predictions_``."),
     "compute_importances": (
         "bool",
