@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._families.dense import DenseNetClassifier, DenseNetRegressor
     from ._families.neighbor_embedding import NeighborEmbedding
     from ._families.recurrent import RecurrentNetClassifier, RecurrentNetRegressor
+    from ._families.translation import Seq2SeqTranslator
     from ._families.tabular import TabularNetClassifier, TabularNetRegressor
     from ._parallel.backend import parallel_fits
     from ._versions import show_versions
@@ -47,6 +48,7 @@ __all__ = [
     "ReconstructionDisplay",
     "RecurrentNetClassifier",
     "RecurrentNetRegressor",
+    "Seq2SeqTranslator",
     "TabularNetClassifier",
     "TabularNetRegressor",
     "TrainingCurveDisplay",
@@ -72,6 +74,7 @@ _MODULE_OF = {
     "ReconstructionDisplay": "._displays._reconstruction",
     "RecurrentNetClassifier": "._families.recurrent",
     "RecurrentNetRegressor": "._families.recurrent",
+    "Seq2SeqTranslator": "._families.translation",
     "TabularNetClassifier": "._families.tabular",
     "TabularNetRegressor": "._families.tabular",
     "TrainingCurveDisplay": "._displays._training_curves",

@@ -16,7 +16,7 @@ from .model.column_encoding import ColumnEncoding
 from .model.ends import rows_for
 from .model.network import Network
 from .prediction import predict, predicts_itself
-from .records import Blueprint, Data, EarlyStopping, ManyInputs, Result, Settings, State, Step
+from .records import Blueprint, Data, EarlyStopping, Keeper, ManyInputs, Progress, Result, Settings, State, Step
 from .threads import take_share_of_cores
 from .training import fit
 from .xla.own_steps import StepBatch, StepCall
@@ -30,8 +30,10 @@ __all__ = [
     "Conduct",
     "Data",
     "EarlyStopping",
+    "Keeper",
     "ManyInputs",
     "Network",
+    "Progress",
     "Result",
     "Settings",
     "State",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,6 +194,32 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """A training run between two epochs, with all that it takes to go on from there.
+
+    ``epoch`` is the number of the next one. ``judged`` has what was decided so far, in plain values, ``kept`` the
+    weights worth keeping and ``recent`` those of the last epochs, as far as they are averaged.
+    """
+
+    epoch: int
+    is_done: bool
+    state: State
+    judged: Mapping[str, Any]
+    kept: list[NDArray[Any]] | None
+    recent: tuple[list[NDArray[Any]], ...]
+
+
+class Keeper(Protocol):
+    """Keeps the progress of a run outside of the process."""
+
+    def load(self) -> Progress | None:
+        """Give what was saved last, None where nothing was."""
+
+    def save(self, progress: Progress) -> None:
+        """Keep the progress in the place of what was saved before."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """One training run.
 
@@ -206,6 +232,8 @@ class Settings:
     true answer of the latter stops training.
     ``learning_rate_factors`` has one factor per epoch, which the optimizer's learning rate is multiplied with in that
     epoch only.
+    ``n_averaged`` is the number of the last epochs whose weights are averaged; the average is what is kept.
+    ``keeper`` keeps the progress after each epoch, and the run goes on from what it has kept before.
     ``keeps_interrupted`` tells, after Ctrl-C, whether the run keeps what it has; else the interrupt goes on.
     ``conduct`` is how the run gets on with others.
     ``keras_fit_arguments`` are those of ``keras.Model.fit`` that have no field here; any of them sends the run through
@@ -226,6 +254,8 @@ class Settings:
     on_epoch_begin: Callable[[int], None] | None = None
     on_epoch_end: Callable[[int, Mapping[str, float]], bool] | None = None
     verbose: int = 0
+    n_averaged: int = 1
+    keeper: Keeper | None = None
     keeps_interrupted: Callable[[], bool] = lambda: True
     conduct: Conduct = field(default_factory=Conduct)
     keras_fit_arguments: Mapping[str, Any] = field(default_factory=dict)

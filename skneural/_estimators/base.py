@@ -25,6 +25,7 @@ from skneural._seeds import draw_seeds
 from skneural.exceptions import InterruptedFitWarning
 
 from .callback_marks import without_marks
+from .checkpoints import CheckpointFolder, fingerprint_of
 from .epoch_tasks import EpochTasks
 from .fitted_model import Run
 from .foreign_names import attribute_hint
@@ -123,7 +124,11 @@ class NeuralEstimator(Predicting):
     ) -> _engine.Result:
         """Train the network."""
         judged = None if held_out is None else self._data(held_out)
-        return _engine.fit(self._network, self._data(train), judged, settings)
+        data = self._data(train)
+        if (folder := getattr(self, "checkpoint", None)) is not None:
+            keeper = CheckpointFolder(type(self).__name__, folder, fingerprint_of(self, (data, judged)))
+            settings = dataclasses.replace(settings, keeper=keeper)
+        return _engine.fit(self._network, data, judged, settings)
 
     def _after_training(self, rows: TrainingRows) -> None:
         """Learn from the trained network what the estimator tells of it."""

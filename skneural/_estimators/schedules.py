@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SCHEDULES = ("constant", "cosine", "coslog4")
+SCHEDULES = ("constant", "cosine", "coslog4", "linear")
 # How much longer all four cycles of "coslog4" are than the first.
 _OF_FIRST = 15
 
@@ -22,4 +22,6 @@ def learning_rate_factors(schedule: str, epochs: int) -> tuple[float, ...] | Non
     middles = (np.arange(epochs) + 0.5) / epochs
     if schedule == "cosine":
         return tuple(((1 + np.cos(np.pi * middles)) / 2).tolist())
+    if schedule == "linear":
+        return tuple((1 - middles).tolist())
     return tuple(((1 - np.cos(2 * np.pi * np.log2(1 + _OF_FIRST * middles))) / 2).tolist())

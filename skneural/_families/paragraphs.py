@@ -35,9 +35,10 @@ PARAMETERS: Paragraphs = {
     ),
     "learning_rate": ("float or keras.optimizers.schedules.LearningRateSchedule", "Step size of the optimizer."),
     "learning_rate_schedule": (
-        '{"constant", "cosine", "coslog4"}',
-        '"cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave; '
-        '"coslog4" lets it rise and fall four times, each time twice as long as before. ``partial_fit`` ignores it.',
+        '{"constant", "cosine", "coslog4", "linear"}',
+        '"cosine" lets the learning rate fall over the ``epochs`` from its full size to zero, as half a cosine wave, '
+        '"linear" in a straight line; "coslog4" lets it rise and fall four times, each time twice as long as before. '
+        "``partial_fit`` ignores it.",
     ),
     "epochs": ("int", "Passes over the rows; the most passes with ``early_stopping``."),
     "batch_size": (

@@ -53,7 +53,7 @@ def why_not_optimizer(optimizer: Any) -> str | None:
     name = type(optimizer).__name__
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return f"the optimizer {name} scales the loss"
-    if not type(optimizer).__module__.startswith("keras."):
+    if not type(optimizer).__module__.startswith(("keras.", "skneural.")):
         return f"the optimizer {name} is not Keras's own"
     if leaves_weights_out(optimizer):
         return f"the optimizer {name} leaves weights out of weight decay"

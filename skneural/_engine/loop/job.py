@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from skneural._engine.model.network import Network
-from skneural._engine.records import Result, Settings, State
+from skneural._engine.records import Progress, Result, Settings, State
 
 from .judge import EpochJudge
 
@@ -27,7 +27,7 @@ class Job:
     has_trained: bool = field(init=False, default=False)
     epoch: int = field(init=False)
     is_done: bool = field(init=False, default=False)
-    judge: EpochJudge[State] = field(init=False)
+    judge: EpochJudge = field(init=False)
 
     def __post_init__(self) -> None:
         self.judge = EpochJudge(self.settings)
@@ -50,6 +50,23 @@ class Job:
         self.epoch += 1
         self.settings.conduct.advance()
         self.is_done = self.judge.stopped_by is not None or self.n_epochs_left < 1
+
+    def go_on(self) -> None:
+        """Take up what was kept of this very run before."""
+        progress = None if self.settings.keeper is None else self.settings.keeper.load()
+        if progress is not None:
+            self.state, self.epoch, self.is_done = progress.state, progress.epoch, progress.is_done
+            self.has_trained = progress.epoch > self.settings.initial_epoch
+            self.judge.go_on(progress.judged, progress.kept, progress.recent)
+
+    def keep(self) -> None:
+        """Have the progress kept."""
+        if self.settings.keeper is not None:
+            judge = self.judge
+            kept = None if judge.kept is None else judge.kept.variables
+            recent = tuple(state.variables for state in judge.recent)
+            progress = Progress(self.epoch, self.is_done, self.state, judge.judged(), kept, recent)
+            self.settings.keeper.save(progress)
 
     def result(self, way: Way, why_keras: str | None, *, is_interrupted: bool) -> Result:
         """Leave the weights worth keeping in the network, and say how the run went."""

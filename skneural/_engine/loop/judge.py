@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
-from typing import Generic, Literal, TypeVar
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from skneural._engine.records import EarlyStopping, Settings
+from skneural._engine.records import EarlyStopping, Settings, State
 from skneural.exceptions import TrainingDivergedError
 
-Weights = TypeVar("Weights")
 StoppedBy = Literal["early_stopping", "callback"]
+# What a run that goes on has to know again, all of plain values.
+_JUDGED = ("_best", "_reference", "_wait", "history", "n_epochs", "best_epoch", "stopped_by")
 
 
-class EpochJudge(Generic[Weights]):
+def averaged(states: Sequence[State]) -> State:
+    """Give the mean of the weights of several states; what is no number between others is that of the last."""
+    if len(states) == 1:
+        return states[0]
+    variables = [
+        np.mean(values, axis=0, dtype=np.float64).astype(values[-1].dtype)
+        if values[-1].dtype.kind == "f"
+        else values[-1]
+        for values in zip(*(state.variables for state in states), strict=True)
+    ]
+    return State(variables, states[-1].optimizer)
+
+
+class EpochJudge:
     """Keeps the history and the weights worth keeping, and says when to stop.
 
     The weights kept are those of the best monitored value. Patience counts the epochs since the value last improved
@@ -30,10 +46,11 @@ class EpochJudge(Generic[Weights]):
         self.history: dict[str, list[float]] = {}
         self.n_epochs = 0
         self.best_epoch: int | None = None
-        self.kept: Weights | None = None
+        self.kept: State | None = None
+        self.recent: deque[State] = deque(maxlen=settings.n_averaged)
         self.stopped_by: StoppedBy | None = None
 
-    def end_epoch(self, epoch: int, logs: Mapping[str, float], read_weights: Callable[[], Weights]) -> bool:
+    def end_epoch(self, epoch: int, logs: Mapping[str, float], read_state: Callable[[], State]) -> bool:
         """Take the results of an epoch and answer whether training should stop."""
         for name, what in (("loss", "loss"), ("val_loss", "validation loss")):
             if not math.isfinite(logs.get(name, 0.0)):
@@ -45,14 +62,20 @@ class EpochJudge(Generic[Weights]):
         hook = self._settings.on_epoch_end
         if hook is not None and hook(epoch, logs):
             self.stopped_by = "callback"
+        if self._settings.n_averaged > 1:
+            self.recent.append(read_state())
+
+        def worth_keeping() -> State:
+            return averaged(self.recent) if self.recent else read_state()
+
         rule = self._settings.early_stopping
         if rule is None:
-            self.kept = read_weights()
+            self.kept = worth_keeping()
         else:
             value = self._monitored(rule, logs)
             if value < self._best or self.best_epoch is None:
                 self._best, self.best_epoch = value, epoch
-                self.kept = read_weights()
+                self.kept = worth_keeping()
             if self._has_run_out_of_patience(rule, value):
                 self.stopped_by = "early_stopping"
         return self.stopped_by is not None
@@ -80,7 +103,21 @@ class EpochJudge(Generic[Weights]):
         return sys.maxsize if rule is None else max(1, rule.patience - self._wait)
 
     @property
-    def weights_to_restore(self) -> Weights | None:
-        """The best weights, where early stopping asks for them."""
+    def weights_to_restore(self) -> State | None:
+        """The best weights, or the averaged ones, where these are asked for."""
         rule = self._settings.early_stopping
-        return self.kept if rule is not None and rule.restore_best_weights else None
+        is_asked_for = self._settings.n_averaged > 1 if rule is None else rule.restore_best_weights
+        return self.kept if is_asked_for else None
+
+    def judged(self) -> dict[str, Any]:
+        """Give what was decided so far."""
+        return {name: getattr(self, name) for name in _JUDGED}
+
+    def go_on(
+        self, judged: Mapping[str, Any], kept: list[NDArray[Any]] | None, recent: Sequence[list[NDArray[Any]]]
+    ) -> None:
+        """Take up what was decided before."""
+        for name in _JUDGED:
+            setattr(self, name, judged[name])
+        self.kept = None if kept is None else State(kept, [])
+        self.recent.extend(State(variables, []) for variables in recent)

@@ -73,8 +73,11 @@ class OwnEpochs:
         """Tell the callbacks that training begins; they may have all of it behind them."""
         job = self.job
         if is_watched(job):
+            if job.has_trained:
+                # The run was begun in another process.
+                self.callbacks.publish(job.state)
             job.epoch, job.state = self.callbacks.resumed(job.epoch, job.state)
-        job.is_done = job.n_epochs_left < 1
+        job.is_done = job.is_done or job.n_epochs_left < 1
 
     def begin_epoch(self) -> None:
         """Tell the callbacks that an epoch begins, and take the data that there are for it."""
@@ -151,5 +154,7 @@ def _derived_seed(*numbers: int) -> int:
 def is_watched(job: Job) -> bool:
     """Whether somebody wants to see, or to change, the network between two epochs."""
     settings = job.settings
-    hooks = (settings.on_epoch_begin, settings.on_epoch_end, settings.renew)
-    return bool(settings.callbacks or settings.verbose or any(hook is not None for hook in hooks))
+    hooks = (settings.on_epoch_begin, settings.on_epoch_end, settings.renew, settings.keeper)
+    return bool(
+        settings.callbacks or settings.verbose or settings.n_averaged > 1 or any(hook is not None for hook in hooks)
+    )

@@ -53,10 +53,12 @@ def train(job: Job, runner: Runner) -> Result:
     try:
         job.ask()
         runner.prepare()
+        job.go_on()
         runner.begin()
         while not job.is_done:
             job.ask()
             runner.run()
+            job.keep()
         runner.end()
     except KeyboardInterrupt as error:
         if isinstance(error, InterruptedCallError):
