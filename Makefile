@@ -10,7 +10,7 @@ C_CODE = $(wildcard skneural/_engine/native/c/*)
 # Without its compiled files, each import of TensorFlow takes several seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help digits handwritten introduction sequences clusters tables test sanitize lint lock venv fresh-venv empty-venv clean
+.PHONY: help digits handwritten introduction sequences clusters tables translation test sanitize lint lock venv fresh-venv empty-venv clean
 
 help:
 	@echo "make digits         search over networks for handwritten digits, with a report and figures"
@@ -19,6 +19,7 @@ help:
 	@echo "make sequences      sequences classified, and what the network thought at each step"
 	@echo "make clusters       digits sorted without their labels, and what the clusters are"
 	@echo "make tables         a table with numbers, categories and holes: report, calibration, importances, a stored model"
+	@echo "make translation    a translator from English to German (ARGS='--tsv FILE' for pairs of your own)"
 	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
 	@echo "make sanitize       the native engine's tests, with its C code under address and undefined-behaviour sanitizers (gcc)"
 	@echo "make lint           format (also of C), lint, types, import contracts, spelling"
@@ -42,6 +43,8 @@ clusters: venv
 
 tables: venv
 	@$(VENV_PYTHON) examples/tables.py $(ARGS)
+translation: venv
+	@$(VENV_PYTHON) examples/translation.py $(ARGS)
 
 test: venv
 	$(VENV_PYTHON) -m pytest -n 2 $(ARGS)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from . import exceptions
 
 if TYPE_CHECKING:
+    from ._displays._attention import AttentionDisplay
     from ._displays._clusters import ClusterDisplay
     from ._displays._embedding import EmbeddingDisplay
     from ._displays._network import NetworkDisplay
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from ._families.dense import DenseNetClassifier, DenseNetRegressor
     from ._families.neighbor_embedding import NeighborEmbedding
     from ._families.recurrent import RecurrentNetClassifier, RecurrentNetRegressor
-    from ._families.translation import Seq2SeqTranslator
     from ._families.tabular import TabularNetClassifier, TabularNetRegressor
+    from ._families.translation import Seq2SeqTranslator
     from ._parallel.backend import parallel_fits
     from ._versions import show_versions
     from ._wrappers.classifier import KerasClassifier
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttentionDisplay",
     "Autoencoder",
     "ClusterDisplay",
     "ConvNetClassifier",
@@ -59,6 +61,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "AttentionDisplay": "._displays._attention",
     "Autoencoder": "._families.autoencoder",
     "ClusterDisplay": "._displays._clusters",
     "ConvNetClassifier": "._families.convolutional",

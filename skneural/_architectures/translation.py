@@ -102,7 +102,7 @@ def _gone_over(sizes: TranslationArchitecture, name: str, x: Any, numbers: Any, 
     if both_ways:
         found.append(_gru(f"{name}_backward", normalised, numbers, sizes.d_model - n_units, backwards=True))
     joined = keras.layers.Concatenate(name=f"{name}_both")(found) if both_ways else found[0]
-    return x + keras.layers.Dropout(sizes.dropout, name=f"{name}_gru_dropout")(joined)
+    return _added(sizes, f"{name}_gru", x, joined)
 
 
 def _gru(name: str, x: Any, numbers: Any, n_units: int, *, backwards: bool) -> Any:
@@ -110,6 +110,12 @@ def _gru(name: str, x: Any, numbers: Any, n_units: int, *, backwards: bool) -> A
     cell = SentenceGRUCell(n_units, name=f"{name}_cell")
     states = keras.layers.RNN(cell, return_sequences=True, go_backwards=backwards, name=name)(inputs)
     return Backwards(name=f"{name}_turned")(states) if backwards else states
+
+
+def _added(sizes: TranslationArchitecture, name: str, x: Any, found: Any) -> Any:
+    """Add to vectors what was found, some of it dropped; a layer, which the engine knows to go row by row."""
+    dropped = keras.layers.Dropout(sizes.dropout, name=f"{name}_dropout")(found)
+    return keras.layers.Add(name=f"{name}_added")([x, dropped])
 
 
 def _normalised(name: str) -> keras.layers.Layer:
@@ -121,11 +127,11 @@ def _attended(sizes: TranslationArchitecture, name: str, x: Any, memory: Any, se
     attention = keras.layers.MultiHeadAttention(sizes.n_heads, sizes.d_model // sizes.n_heads, name=name)
     normalised = _normalised(name)(x)
     found = attention(normalised, normalised if memory is None else memory, attention_mask=sees)
-    return x + keras.layers.Dropout(sizes.dropout, name=f"{name}_dropout")(found)
+    return _added(sizes, name, x, found)
 
 
 def _fed_forward(sizes: TranslationArchitecture, name: str, x: Any) -> Any:
     """Add to each vector what two dense layers make of it."""
     hidden = keras.layers.Dense(sizes.d_feedforward, sizes.activation, name=f"{name}_hidden")(_normalised(name)(x))
     hidden = keras.layers.Dense(sizes.d_model, name=f"{name}_out")(hidden)
-    return x + keras.layers.Dropout(sizes.dropout, name=f"{name}_dropout")(hidden)
+    return _added(sizes, name, x, hidden)

@@ -33,7 +33,8 @@ class BeamSearch:
 
     ``n_beams`` are kept of each sentence. Finished ones are compared by log p / length ** ``length_penalty``, with the
     end counted (Wu et al. 2016, section 7, with another normalisation); a sentence is done when ``n_beams`` are
-    finished. ``limit`` tells how many tokens, with the end, a translation of a source may have at most.
+    finished and none that is on its way is better than the worst of them, would it end now. ``limit`` tells how many
+    tokens, with the end, a translation of a source may have at most.
     """
 
     n_beams: int
@@ -51,8 +52,12 @@ class BeamSearch:
 
     def finished(self, tokens: Sequence[int], log_probability: float) -> Translation:
         """Return a translation that has come to its end."""
-        score = log_probability / (len(tokens) + 1) ** self.length_penalty
-        return Translation(tuple(int(one) for one in tokens), float(log_probability), float(score))
+        score = self.score(len(tokens), log_probability)
+        return Translation(tuple(int(one) for one in tokens), float(log_probability), score)
+
+    def score(self, n_tokens: int, log_probability: float) -> float:
+        """Return what translations are compared by; the end is counted too."""
+        return float(log_probability / (n_tokens + 1) ** self.length_penalty)
 
 
 def _blocks(sources: Sequence[Tokens], size: int) -> Iterator[list[int]]:
@@ -88,7 +93,7 @@ class _Block:
         last = np.full(len(self._alive) * self._search.n_beams, BEGIN, np.intp)
         while len(self._alive):
             last = self._step(self._network.step(self._decoding, last))
-        return [sorted(one, key=lambda translation: -translation.score) for one in self._finished]
+        return self._finished
 
     def _step(self, logits: Floats) -> NDArray[np.intp]:
         """Take the logits of all beams; return the tokens with which those that go on do so."""
@@ -100,12 +105,11 @@ class _Block:
         beams, tokens = np.divmod(best, n_tokens)
         scores = np.take_along_axis(totals.reshape(n, -1), best, axis=1)
         self._finish(beams[:, :k], tokens[:, :k], scores[:, :k])
-        goes_on = np.array([len(self._finished[one]) < k for one in self._alive]) & ~is_last
         # The best that have not come to an end; where there are too few, the rest are impossible.
         order = np.argsort(tokens == END, axis=1, kind="stable")[:, :k]
         beams, tokens, scores = (np.take_along_axis(one, order, axis=1) for one in (beams, tokens, scores))
         scores = np.where(tokens == END, -np.inf, scores)
-        goes_on &= np.isfinite(scores).any(axis=1)
+        goes_on = ~is_last & [self._may_get_better(*one) for one in zip(self._alive, scores[:, 0], strict=True)]
         return self._go_on(np.flatnonzero(goes_on), beams, tokens, scores)
 
     def _log_shares(self, logits: Floats, is_last: NDArray[np.bool_]) -> Floats:
@@ -120,7 +124,16 @@ class _Block:
     def _finish(self, beams: NDArray[np.intp], tokens: NDArray[np.intp], scores: NDArray[np.float64]) -> None:
         for row, place in zip(*np.nonzero((tokens == END) & np.isfinite(scores)), strict=True):
             said = self._said[row, beams[row, place]]
-            self._finished[self._alive[row]].append(self._search.finished(said, scores[row, place]))
+            finished = self._finished[self._alive[row]]
+            finished.append(self._search.finished(said, scores[row, place]))
+            finished.sort(key=lambda translation: -translation.score)
+            del finished[self._search.n_beams :]
+
+    def _may_get_better(self, sentence: int, best: float) -> bool:
+        """Whether the best that is on its way belongs among the finished ones, would it end now."""
+        finished, n_said = self._finished[sentence], self._said.shape[2] + 1
+        is_full = len(finished) == self._search.n_beams
+        return bool(np.isfinite(best)) and not (is_full and finished[-1].score >= self._search.score(n_said, best))
 
     def _go_on(
         self, rows: NDArray[np.intp], beams: NDArray[np.intp], tokens: NDArray[np.intp], scores: NDArray[np.float64]

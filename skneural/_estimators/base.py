@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -55,6 +55,8 @@ class NeuralEstimator(Predicting):
 
     _seeded_by: Any
     _allows_nd = True
+    # Parameters that change nothing in what is learned.
+    _without_effect_on_training: ClassVar[tuple[str, ...]] = ("checkpoint", "verbose", "callbacks", "warm_start")
 
     if not TYPE_CHECKING:
 

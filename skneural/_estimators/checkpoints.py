@@ -19,15 +19,15 @@ from skneural import _engine
 
 _FILE = "checkpoint.npz"
 _FORMAT = 1
-# Parameters that change nothing in what is learned.
-_OF_NO_EFFECT = ("checkpoint", "verbose", "callbacks", "warm_start")
 
 
 def fingerprint_of(estimator: Any, data: Iterable[_engine.Data | None]) -> str:
     """Return a digest of an estimator's class and parameters and of the data of its training."""
     digest = hashlib.sha256()
     parameters = {
-        name: _written(value) for name, value in estimator.get_params(deep=False).items() if name not in _OF_NO_EFFECT
+        name: _written(value)
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in estimator._without_effect_on_training
     }
     digest.update(json.dumps([type(estimator).__name__, parameters], sort_keys=True).encode())
     for one in data:

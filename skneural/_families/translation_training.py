@@ -48,6 +48,11 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
     _count_words: ClassVar[Any] = {"epochs": ("auto",)}
     _build: Callable[[Any], keras.Model] = staticmethod(build_translation)
     _first_fit_parameters: ClassVar[tuple[str, ...]] = ("tokenizer", "vocab_size", "lowercase")
+    _without_effect_on_training: ClassVar[tuple[str, ...]] = (
+        *FamilyEstimator._without_effect_on_training,
+        "beam_size",
+        "length_penalty",
+    )
     optimizer: Any = WarmAdam
     kernel_initializer: Any = "glorot_uniform"
     metrics: Any = None
@@ -121,6 +126,7 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
         return TrainingRows(sources, targets, validate_weights(sample_weight, len(sources)))
 
     def _learn(self, rows: TrainingRows) -> None:
+        rows = rows.without_weightless()
         assert rows.y is not None
         self.tokenizer_ = Subwords.learned_from(
             itertools.chain(rows.X, rows.y),
@@ -198,6 +204,10 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
             callbacks=tuple(callbacks),
             n_averaged=1 if schedule.is_partial else int(self.n_averaged),
         )
+
+    def _batch_size(self, batch_size: Any, n_rows: int) -> int:
+        # Never less than asked for: fits on few rows share a program.
+        return int(batch_size)
 
     def _n_epochs(self, epochs: Any, n_rows: int, batch_size: int) -> int:
         if epochs != "auto":

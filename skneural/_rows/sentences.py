@@ -70,7 +70,7 @@ def _remedy(value: Any) -> str:
         return " Decode bytes first: value.decode('utf-8')."
     if isinstance(value, list | tuple | np.ndarray):
         return " A row is one sentence: join its parts."
-    if value is None or value != value or type(value).__name__ == "NAType":
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return " Leave rows without a sentence out, or fill them with ''."
     return " Turn other values into text first: str(value)."
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from .sentences import normalised
 
 TOKENIZERS = ("bpe", "unigram", "char", "word")
@@ -48,6 +46,7 @@ class Subwords:
         ]
         if not texts:
             raise ValueError("There is nothing to learn from: X and y hold no character but spaces.")
+        texts = _of_common_characters(texts, n_tokens)
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
@@ -55,7 +54,7 @@ class Subwords:
             model_type=kind,
             vocab_size=n_tokens,
             hard_vocab_limit=False,
-            character_coverage=_coverage(texts, n_tokens),
+            character_coverage=1.0,
             byte_fallback=True,
             normalization_rule_name="identity",
             max_sentence_length=4 * _MOST_CHARACTERS + 1,
@@ -95,8 +94,11 @@ class Subwords:
         return [str(self._processor.id_to_piece(int(one))) for one in tokens]
 
 
-def _coverage(texts: Sequence[str], n_tokens: int) -> float:
-    """Return the share of all characters that get a token of their own; rare ones are written in bytes."""
-    counts = np.sort([count for _, count in Counter("".join(texts)).most_common()])[::-1]
+def _of_common_characters(texts: list[str], n_tokens: int) -> list[str]:
+    """Return texts with spaces for rare characters, where there are too many for a token each."""
+    counts = Counter("".join(texts))
     n_known = max(1, (n_tokens - N_FIXED_TOKENS) // 2)
-    return 1.0 if len(counts) <= n_known else float(counts[:n_known].sum() / counts.sum()) * (1 - 1e-9)
+    if len(counts) <= n_known:
+        return texts
+    table = {ord(one): " " for one, _ in counts.most_common()[n_known:]}
+    return [text.translate(table) for text in texts]
