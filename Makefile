@@ -43,6 +43,7 @@ clusters: venv
 
 tables: venv
 	@$(VENV_PYTHON) examples/tables.py $(ARGS)
+
 translation: venv
 	@$(VENV_PYTHON) examples/translation.py $(ARGS)
 

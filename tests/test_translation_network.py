@@ -13,7 +13,7 @@ from skneural import _engine
 from skneural._architectures.translation import TranslationArchitecture, build_translation
 from skneural._architectures.translation_step import following_tokens, translation_step
 from skneural._architectures.warm_adam import WarmAdam
-from skneural._decoding.beams import BeamSearch, forced
+from skneural._decoding.beams import BeamSearch, _best, forced
 from skneural._decoding.networks import TranslationNumbers
 from skneural._decoding.numbers import NamedWeights
 from skneural._rows.packing import pack
@@ -196,3 +196,10 @@ def test_the_first_steps_of_warm_adam_are_small():
     np.testing.assert_allclose(-np.diff(places), [0.025, 0.05, 0.075, 0.1, 0.1, 0.1], rtol=1e-4)
     again = WarmAdam.from_config(optimizer.get_config())
     assert again.warmup_steps == 4
+
+
+@pytest.mark.parametrize("width", [5, 64, 1000, 4037])
+def test_the_best_values_of_a_row(width):
+    values = np.random.default_rng(0).normal(size=(7, width)).astype(np.float32)
+    for n in (1, 2, 5):
+        np.testing.assert_array_equal(_best(values, n), np.argsort(-values, axis=1)[:, :n])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from skneural._architectures.translation_layers import BEGIN, END, PADDING, UNKNOWN
 
 from .networks import Decoding, Tokens, TranslationNumbers, padded_length
-from .numbers import Floats, log_softmax
+from .numbers import Floats, log_softmax, one_thread
 
 # Rows, of all sentences and beams, that are translated at the same time.
 _N_ROWS = 128
+# Values that are looked at as one, as far as none of them is large.
+_N_TOGETHER = 64
 _NEVER_SAID = [PADDING, BEGIN, UNKNOWN]
 
 
@@ -44,10 +46,11 @@ class BeamSearch:
     def translate(self, network: TranslationNumbers, sources: Sequence[Tokens]) -> list[list[Translation]]:
         """Return for each source at most ``n_beams`` translations, the best first."""
         found: list[list[Translation]] = [[] for _ in sources]
-        for positions in _blocks(sources, max(1, _N_ROWS // self.n_beams)):
-            block = _Block(self, network, [sources[one] for one in positions])
-            for position, translations in zip(positions, block.run(), strict=True):
-                found[position] = translations
+        with one_thread():
+            for positions in _blocks(sources, max(1, _N_ROWS // self.n_beams)):
+                block = _Block(self, network, [sources[one] for one in positions])
+                for position, translations in zip(positions, block.run(), strict=True):
+                    found[position] = translations
         return found
 
     def finished(self, tokens: Sequence[int], log_probability: float) -> Translation:
@@ -99,10 +102,13 @@ class _Block:
         """Take the logits of all beams; return the tokens with which those that go on do so."""
         k, n = self._search.n_beams, len(self._alive)
         is_last = self._said.shape[2] + 1 >= self._limits[self._alive]
-        totals = self._totals[:, :, None] + self._log_shares(logits, is_last).reshape(n, k, -1)
-        n_tokens = totals.shape[2]
-        best = _best(totals.reshape(n, -1), min(2 * k, k * n_tokens))
-        beams, tokens = np.divmod(best, n_tokens)
+        log_shares = self._log_shares(logits, is_last)
+        # Of each beam no more can be among the best of all than there are of these.
+        likely = _best(log_shares, min(2 * k, log_shares.shape[1]))
+        totals = self._totals[:, :, None] + np.take_along_axis(log_shares, likely, axis=1).reshape(n, k, -1)
+        best = _best(totals.reshape(n, -1), min(2 * k, totals[0].size))
+        beams = best // totals.shape[2]
+        tokens = np.take_along_axis(likely.reshape(n, -1), best, axis=1)
         scores = np.take_along_axis(totals.reshape(n, -1), best, axis=1)
         self._finish(beams[:, :k], tokens[:, :k], scores[:, :k])
         # The best that have not come to an end; where there are too few, the rest are impossible.
@@ -139,7 +145,7 @@ class _Block:
         self, rows: NDArray[np.intp], beams: NDArray[np.intp], tokens: NDArray[np.intp], scores: NDArray[np.float64]
     ) -> NDArray[np.intp]:
         k = self._search.n_beams
-        if k > 1:
+        if (beams != np.arange(k)).any():
             self._decoding.take_rows((np.arange(len(beams))[:, None] * k + beams).ravel())
         if len(rows) < len(self._alive):
             self._decoding.take_sentences(rows)
@@ -149,8 +155,18 @@ class _Block:
         return tokens[rows].ravel()
 
 
-def _best(values: NDArray[np.float64], n: int) -> NDArray[np.intp]:
-    """Return where the largest ``n`` values of each row stand, the largest first, the first one among equals."""
+def _best(values: NDArray[np.floating[Any]], n: int) -> NDArray[np.intp]:
+    """Return where the largest ``n`` values of each row stand, the largest first."""
+    if values.shape[1] > 2 * n * _N_TOGETHER:
+        # They are all in those groups whose largest values are the largest.
+        n_groups = values.shape[1] // _N_TOGETHER
+        grouped = values[:, : n_groups * _N_TOGETHER].reshape(len(values), n_groups, _N_TOGETHER)
+        groups = _best(grouped.max(axis=2), n)
+        rest = np.arange(n_groups * _N_TOGETHER, values.shape[1])
+        candidates = (groups[:, :, None] * _N_TOGETHER + np.arange(_N_TOGETHER)).reshape(len(values), -1)
+        candidates = np.concatenate([candidates, np.broadcast_to(rest, (len(values), len(rest)))], axis=1)
+        of_candidates = _best(np.take_along_axis(values, candidates, axis=1), n)
+        return np.take_along_axis(candidates, of_candidates, axis=1)
     if n < values.shape[1]:
         places = np.sort(np.argpartition(-values, n - 1, axis=1)[:, :n], axis=1)
     else:
@@ -167,18 +183,19 @@ def forced(
     The latter has shape (n_target, heads, n_source), in the last layer, with the ends of both.
     """
     for positions in _blocks(sources, _N_ROWS):
-        decoding = network.begin(
-            [sources[one] for one in positions], 1, max(len(targets[one]) + 1 for one in positions)
-        )
-        said = [[BEGIN, *targets[one]] for one in positions]
-        n_steps = max(len(one) for one in said)
-        log_shares, shares = [], []
-        for step in range(n_steps):
-            tokens = np.array([one[min(step, len(one) - 1)] for one in said], np.intp)
-            following = [[*one[1:], END][min(step, len(one) - 1)] for one in said]
-            log_shares.append(log_softmax(network.step(decoding, tokens))[np.arange(len(said)), following])
-            assert decoding.shares is not None
-            shares.append(decoding.shares)
+        with one_thread():
+            decoding = network.begin(
+                [sources[one] for one in positions], 1, max(len(targets[one]) + 1 for one in positions)
+            )
+            said = [[BEGIN, *targets[one]] for one in positions]
+            n_steps = max(len(one) for one in said)
+            log_shares, shares = [], []
+            for step in range(n_steps):
+                tokens = np.array([one[min(step, len(one) - 1)] for one in said], np.intp)
+                following = [[*one[1:], END][min(step, len(one) - 1)] for one in said]
+                log_shares.append(log_softmax(network.step(decoding, tokens))[np.arange(len(said)), following])
+                assert decoding.shares is not None
+                shares.append(decoding.shares)
         for row, position in enumerate(positions):
             n_target, n_source = len(said[row]), len(sources[position]) + 1
             yield (

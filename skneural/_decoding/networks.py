@@ -36,7 +36,12 @@ class _KeysAndValues:
     n_known: int
 
     def take(self, rows: NDArray[np.intp]) -> _KeysAndValues:
-        return _KeysAndValues(self.keys[rows], self.values[rows], self.n_known)
+        return _KeysAndValues(self._taken(self.keys, rows), self._taken(self.values, rows), self.n_known)
+
+    def _taken(self, array: Floats, rows: NDArray[np.intp]) -> Floats:
+        taken = np.empty((len(rows), *array.shape[1:]), np.float32)
+        taken[:, :, : self.n_known] = array[rows, :, : self.n_known]
+        return taken
 
 
 @dataclass

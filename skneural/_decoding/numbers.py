@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float32]
 # Products are computed for so many rows at a time: a library for matrices rounds differently for other numbers of them.
 _N_ROWS = 32
 _MASKED = np.float32(-1e9)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Let products of matrices run in one thread: of a few rows each, others would only wait for their turn."""
+    return threadpool_limits(1, user_api="blas")
 
 
 def product(rows: Floats, kernel: Floats) -> Floats:
