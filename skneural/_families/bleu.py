@@ -20,4 +20,6 @@ def bleu_of(translations: Iterable[str], references: Iterable[str]) -> float:
     import sacrebleu
 
     # Sentences come as they are; sacreBLEU would warn of ends that look tokenised.
-    return float(sacrebleu.metrics.BLEU(force=True).corpus_score(list(translations), [list(references)]).score) / 100
+    score = sacrebleu.metrics.BLEU(force=True).corpus_score(list(translations), [list(references)]).score
+    # A geometric mean of ones is rounded.
+    return min(1.0, float(score) / 100)

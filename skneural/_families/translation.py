@@ -351,7 +351,7 @@ class Seq2SeqTranslator(TrainedTranslator):
         translations : ndarray of object of shape (n_samples, n)
             Different ones; '' where no more were found.
         scores : ndarray of shape (n_samples, n)
-            log p / length ** ``length_penalty`` in nats, -inf where no more were found.
+            Logarithms log p / length ** ``length_penalty`` in nats, -inf where no more were found.
         """
         translations = np.full((len(check_sentences(type(self).__name__, "X", X)), n), "", dtype=object)
         scores = np.full(translations.shape, -np.inf)
@@ -386,7 +386,7 @@ class Seq2SeqTranslator(TrainedTranslator):
         Returns
         -------
         bleu : float
-            sacreBLEU / 100, of the signature nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp, of all sentences together.
+            The score of sacreBLEU / 100, of the signature nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp, of all sentences together.
 
         Raises
         ------
