@@ -386,7 +386,8 @@ class Seq2SeqTranslator(TrainedTranslator):
         Returns
         -------
         bleu : float
-            The score of sacreBLEU / 100, of the signature nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp, of all sentences together.
+            The score of sacreBLEU for all sentences together / 100, of the signature
+            nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp.
 
         Raises
         ------
