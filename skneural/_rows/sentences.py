@@ -36,13 +36,10 @@ def check_sentences(owner: str, name: str, sentences: Any) -> NDArray[np.object_
 
 
 def _as_objects(owner: str, name: str, sentences: Any) -> NDArray[np.object_]:
-    if hasattr(sentences, "to_numpy"):
-        # Of pandas, polars and pyarrow.
-        given = sentences.to_numpy(zero_copy_only=False) if hasattr(sentences, "chunks") else sentences.to_numpy()
-    elif hasattr(sentences, "to_pylist"):
-        given = sentences.to_pylist()
+    if hasattr(sentences, "to_pylist"):
+        given = sentences.to_pylist()  # pyarrow
     else:
-        given = sentences
+        given = sentences.to_numpy() if hasattr(sentences, "to_numpy") else sentences
     shape = getattr(given, "shape", None)
     if shape is None:
         rows = np.empty(len(given), dtype=object)
