@@ -10,7 +10,7 @@ C_CODE = $(wildcard skneural/_engine/native/c/*)
 # Without its compiled files, each import of TensorFlow takes several seconds more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help digits handwritten introduction sequences clusters tables translation test sanitize lint lock venv fresh-venv empty-venv clean
+.PHONY: help digits handwritten introduction sequences clusters tables translation docs test sanitize lint lock venv fresh-venv empty-venv clean
 
 help:
 	@echo "make digits         search over networks for handwritten digits, with a report and figures"
@@ -23,6 +23,7 @@ help:
 	@echo "make test           the tests (ARGS='tests/test_package.py -k version' for some of them)"
 	@echo "make sanitize       the native engine's tests, with its C code under address and undefined-behaviour sanitizers (gcc)"
 	@echo "make lint           format (also of C), lint, types, import contracts, spelling"
+	@echo "make docs           the site in docs/_build/html, its gallery executed (ARGS='-D plot_gallery=0' leaves that out)"
 	@echo "make lock           resolve requirements.lock anew (ARGS=--upgrade for the newest versions)"
 	@echo "make clean          remove the environment and all caches"
 
@@ -103,6 +104,13 @@ empty-venv:
 	fi >&2; \
 	echo "Making the environment $(VENV) with $$("$$found" --version) ..."; \
 	"$$found" -m venv --clear $(VENV)
+
+# What only the site needs comes on top of the lock.
+docs: venv
+	$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --editable '.[docs]' --no-build-isolation \
+		--config-settings editable_mode=compat
+	$(VENV_PYTHON) -m sphinx -W --keep-going -j 1 -b html $(ARGS) docs docs/_build/html
+	@echo "Open docs/_build/html/index.html."
 
 lock:
 	@$(MAKE) --no-print-directory empty-venv VENV=.venv-lock

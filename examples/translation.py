@@ -18,7 +18,7 @@ import matplotlib as mpl
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from skneural import AttentionDisplay, Seq2SeqTranslator, TrainingCurveDisplay
+import skneural  # whose classes load TensorFlow when they are first named, not for --help
 
 # English noun; German noun; its gender.
 NOUNS = [
@@ -76,8 +76,8 @@ def main() -> None:
     for source, found in zip(X_test[:5], translator.predict(X_test[:5]), strict=True):
         print(f"  {source}\n    -> {found}")
     print(f"BLEU of {len(X_test)} sentences that were not learned: {100 * translator.score(X_test, y_test):.1f}")
-    save(TrainingCurveDisplay.from_estimator(translator).figure_, options.output / "loss.png")
-    save(AttentionDisplay.from_estimator(translator, X_test[:2]).figure_, options.output / "attention.png")
+    save(skneural.TrainingCurveDisplay.from_estimator(translator).figure_, options.output / "loss.png")
+    save(skneural.AttentionDisplay.from_estimator(translator, X_test[:2]).figure_, options.output / "attention.png")
 
 
 def read_options() -> argparse.Namespace:
@@ -90,17 +90,21 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def pairs_and_translator(options: argparse.Namespace) -> tuple[list[tuple[str, str]], Seq2SeqTranslator]:
+def pairs_and_translator(options: argparse.Namespace) -> tuple[list[tuple[str, str]], skneural.Seq2SeqTranslator]:
     """Give what is asked for: pairs, and a translator whose size suits them."""
     if options.data is not None:
         pairs = [(german, english) for english, german in read_pairs(options.data / "multi30k_train.en-de.tsv.gz")]
-        return pairs, Seq2SeqTranslator(epochs=options.epochs or "auto", verbose=2, random_state=0)
+        return pairs, skneural.Seq2SeqTranslator(epochs=options.epochs or "auto", verbose=2, random_state=0)
     if options.tsv is not None:
-        return read_pairs(options.tsv), Seq2SeqTranslator(epochs=options.epochs or "auto", verbose=2, random_state=0)
+        return read_pairs(options.tsv), skneural.Seq2SeqTranslator(
+            epochs=options.epochs or "auto", verbose=2, random_state=0
+        )
     rng = np.random.default_rng(0)
     pairs = sorted({drawn_pair(rng) for _ in range(options.n_pairs)})
     sizes = {"d_model": 64, "d_feedforward": 128, "n_encoder_layers": 2, "n_decoder_layers": 1, "vocab_size": 500}
-    return pairs, Seq2SeqTranslator(**sizes, dropout=0.1, epochs=options.epochs or 12, warmup_steps=100, random_state=0)
+    return pairs, skneural.Seq2SeqTranslator(
+        **sizes, dropout=0.1, epochs=options.epochs or 12, warmup_steps=100, random_state=0
+    )
 
 
 def read_pairs(path: Path) -> list[tuple[str, str]]:

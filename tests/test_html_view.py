@@ -12,7 +12,14 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
+from skneural import (
+    Autoencoder,
+    DenseNetClassifier,
+    DenseNetRegressor,
+    KerasClassifier,
+    KerasRegressor,
+    TabularNetClassifier,
+)
 
 ALL_CLASSES = [DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor]
 
@@ -113,3 +120,12 @@ def test_constructor_stores_its_arguments_as_they_are(cls):
 def test_setting_a_parameter_that_does_not_exist_names_those_that_do():
     with pytest.raises(ValueError, match=r"^Invalid parameter 'depth' .* Known .* hidden_layer_sizes, kernel_"):
         DenseNetClassifier().set_params(depth=3)
+
+
+def test_view_links_to_the_page_where_the_documentation_is_named(monkeypatch):
+    assert "reference/generated" not in DenseNetClassifier()._repr_html_()
+    monkeypatch.setenv("SKNEURAL_DOCS_URL", "https://docs.example/")
+    for cls in [*ALL_CLASSES, Autoencoder, TabularNetClassifier]:
+        link = f"https://docs.example/reference/generated/skneural.{cls.__name__}.html"
+        assert f'href="{link}"' in cls()._repr_html_()
+    assert "docs.example" not in StandardScaler()._repr_html_()

@@ -26,6 +26,7 @@ from skneural.exceptions import InterruptedFitWarning
 
 from .callback_marks import without_marks
 from .checkpoints import CheckpointFolder, fingerprint_of
+from .documentation_link import LinkedToItsPage
 from .epoch_tasks import EpochTasks
 from .fitted_model import Run
 from .foreign_names import attribute_hint
@@ -50,7 +51,7 @@ def joined_histories(earlier: Mapping[str, list[float]], later: Mapping[str, lis
     }
 
 
-class NeuralEstimator(Predicting):
+class NeuralEstimator(LinkedToItsPage, Predicting):
     """The path from data to a trained network, for whatever there is to be learned."""
 
     _seeded_by: Any
