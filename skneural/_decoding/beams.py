@@ -115,7 +115,9 @@ class _Block:
         order = np.argsort(tokens == END, axis=1, kind="stable")[:, :k]
         beams, tokens, scores = (np.take_along_axis(one, order, axis=1) for one in (beams, tokens, scores))
         scores = np.where(tokens == END, -np.inf, scores)
-        goes_on = ~is_last & [self._may_get_better(*one) for one in zip(self._alive, scores[:, 0], strict=True)]
+        goes_on = ~is_last & [
+            self._may_get_better(int(one), float(best)) for one, best in zip(self._alive, scores[:, 0], strict=True)
+        ]
         return self._go_on(np.flatnonzero(goes_on), beams, tokens, scores)
 
     def _log_shares(self, logits: Floats, is_last: NDArray[np.bool_]) -> Floats:
