@@ -66,6 +66,9 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "skneural"
 html_show_sourcelink = False
+# Summaries are fetched from pages, which a browser refuses to a site that is read from a folder.
+html_show_search_summary = False
+html_context = {"default_mode": "auto"}
 html_sidebars = {"reference": [], "benchmarks": []}
 html_theme_options = {
     "show_prev_next": True,
