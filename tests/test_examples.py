@@ -62,6 +62,22 @@ def test_a_table_is_reported_and_a_stored_network_predicts(tmp_path):
 
 
 @pytest.mark.slow
+def test_sentences_of_a_grammar_are_translated(tmp_path):
+    printed = run_example("translation.py", "--n-pairs", 2500, "--epochs", 20, "--output", tmp_path)
+    assert printed_figures(printed, tmp_path) == ["loss.png", "attention.png"]
+    assert printed.count("    -> ") == 5
+    assert float(re.search(r"that were not learned: (\d+\.\d)$", printed, re.M)[1]) > 80
+
+
+@pytest.mark.slow
+def test_pairs_of_a_file_are_translated(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("".join(f"{number}\t{number} again\n" for number in range(40)))
+    printed = run_example("translation.py", "--tsv", tmp_path / "pairs.tsv", "--epochs", 1, "--output", tmp_path)
+    assert "Learning from 32 pairs" in printed
+    assert "BLEU of 8 sentences" in printed
+
+
+@pytest.mark.slow
 def test_sequences_are_classified_and_the_thoughts_drawn(tmp_path):
     printed = run_example("sequences.py", "--output", tmp_path)
     assert printed_figures(printed, tmp_path) == ["thoughts.png"]

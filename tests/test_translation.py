@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from skneural import Seq2SeqTranslator
+from skneural.exceptions import InterruptedFitWarning
 
 SMALL = {
     "d_model": 32,
@@ -315,6 +316,20 @@ def test_a_fit_is_quiet_and_traces_one_program(barely, capfd):
         warnings.simplefilter("error")
         clone(barely).fit(X[:60], REVERSED[:60])
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupted_fit_keeps_what_it_has(barely):
+    class Interrupts(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    stopped = clone(barely).set_params(epochs=9, learning_rate_schedule="constant", callbacks=Interrupts())
+    with pytest.warns(InterruptedFitWarning, match="interrupted in epoch 3. The best weights so far are kept"):
+        stopped.fit(X[:50], REVERSED[:50])
+    whole = clone(barely).set_params(epochs=2, learning_rate_schedule="constant").fit(X[:50], REVERSED[:50])
+    for one, other in zip(stopped.model_.get_weights(), whole.model_.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_progress_tells_of_tokens_a_second(barely, capsys):
