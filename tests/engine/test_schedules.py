@@ -104,5 +104,5 @@ def test_a_schedule_on_top_of_a_schedule_is_refused():
 
 
 def test_an_unknown_schedule_is_named():
-    with pytest.raises(ValueError, match=r"The 'learning_rate_schedule' parameter .* Got 'linear' instead"):
-        DenseNetClassifier(learning_rate_schedule="linear").fit(*digits())
+    with pytest.raises(ValueError, match=r"The 'learning_rate_schedule' parameter .* Got 'stairs' instead"):
+        DenseNetClassifier(learning_rate_schedule="stairs").fit(*digits())
