@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skneural import Seq2SeqTranslator, _engine
+from skneural import KerasRegressor, Seq2SeqTranslator, _engine
 from skneural._engine.loop.judge import averaged
 from skneural._estimators.checkpoints import CheckpointFolder
 
@@ -84,6 +84,29 @@ def test_a_fit_of_other_data_or_parameters_is_refused(tmp_path):
             other.fit(rows, Y[-len(rows) :])
     # What changes nothing in the result is no other fit.
     clone(kept).set_params(verbose=2, beam_size=3).fit(X, Y)
+
+
+def test_training_that_goes_on_is_not_kept_nor_taken_for_the_fit_before(tmp_path):
+    kept = Seq2SeqTranslator(**SMALL, checkpoint=tmp_path).fit(X, Y)
+    before = weights_of(kept)
+    file = (tmp_path / "checkpoint.npz").read_bytes()
+    kept.partial_fit(X, Y)
+    assert kept.n_iter_ == 5
+    assert any((one != other).any() for one, other in zip(before, weights_of(kept), strict=True))
+    kept.partial_fit(X[:7], Y[:7])
+    kept.set_params(warm_start=True).fit(X[:7], Y[:7])
+    assert (tmp_path / "checkpoint.npz").read_bytes() == file
+
+
+def test_a_model_function_may_have_a_parameter_of_this_name():
+    def build(meta, checkpoint):
+        assert checkpoint == "weights.h5"
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    rows = np.zeros((8, 2))
+    assert KerasRegressor(build, checkpoint="weights.h5").fit(rows, rows[:, 0]).n_iter_ == 1
 
 
 def test_a_file_that_is_no_checkpoint_is_told_of(tmp_path):

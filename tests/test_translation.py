@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from skneural import Seq2SeqTranslator
+from skneural._engine.xla.program import traces
 from skneural.exceptions import InterruptedFitWarning
 
 SMALL = {
@@ -151,6 +152,14 @@ def test_one_seed_gives_one_result(barely):
         np.testing.assert_array_equal(one, other)
 
 
+def test_parameters_of_a_later_fit_do_not_change_translations(reverser):
+    expected = reverser.predict(UNSEEN[:20]).tolist()
+    other = pickle.loads(pickle.dumps(reverser)).set_params(
+        n_heads=4, d_model=64, activation="gelu", n_decoder_layers=2
+    )
+    assert other.predict(UNSEEN[:20]).tolist() == expected
+
+
 @pytest.mark.parametrize("empty", ["", "   "])
 def test_an_empty_sentence_is_translated_by_an_empty_one(reverser, empty):
     assert reverser.predict([empty, "1 2"]).tolist() == ["", "2 1"]
@@ -165,10 +174,12 @@ def test_odd_characters_are_translated_somehow(barely, odd):
 
 
 def test_long_sentences_are_cut_off_and_told_of(barely):
-    with pytest.warns(UserWarning, match="1 sentences are longer than max_length=128 tokens and were cut off there"):
+    with pytest.warns(
+        UserWarning, match="1 of the sentences are longer than max_length=128 tokens and were cut off there"
+    ):
         (found,) = barely.predict(["1 " * 50_000])
     assert len(found) < 1000
-    with pytest.warns(UserWarning, match="2 pairs are longer than max_length=8"):
+    with pytest.warns(UserWarning, match="2 of the pairs are longer than max_length=8"):
         fitted = (
             clone(barely).set_params(max_length=8).fit(["1 2", "2 1", "1 " * 9, "2"], ["2 1", "1 2", "2", "1 " * 9])
         )
@@ -312,10 +323,15 @@ def test_without_sacrebleu_score_says_how_to_get_it(barely, monkeypatch):
 
 
 def test_a_fit_is_quiet_and_traces_one_program(barely, capfd):
+    new, before = clone(barely).set_params(d_feedforward=48), traces.n_traces
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        clone(barely).fit(X[:60], REVERSED[:60])
+        new.fit(X[:60], REVERSED[:60])
     assert capfd.readouterr() == ("", "")
+    assert traces.n_traces == before + 1
+    # Pairs of other lengths, and other numbers, need no other program.
+    new.set_params(learning_rate=1e-3, label_smoothing=0.0).fit([*X[:50], "1 " * 20], [*REVERSED[:50], "2 " * 25])
+    assert traces.n_traces == before + 1
 
 
 def test_an_interrupted_fit_keeps_what_it_has(barely):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -128,10 +129,15 @@ class NeuralEstimator(LinkedToItsPage, Predicting):
         """Train the network."""
         judged = None if held_out is None else self._data(held_out)
         data = self._data(train)
-        if (folder := getattr(self, "checkpoint", None)) is not None:
+        folder = self._checkpoint_folder()
+        if folder is not None and not (schedule.keeps_network or schedule.is_partial):
             keeper = CheckpointFolder(type(self).__name__, folder, fingerprint_of(self, (data, judged)))
             settings = dataclasses.replace(settings, keeper=keeper)
         return _engine.fit(self._network, data, judged, settings)
+
+    def _checkpoint_folder(self) -> str | os.PathLike[str] | None:
+        """Folder in which a training from a new network is kept."""
+        return None
 
     def _after_training(self, rows: TrainingRows) -> None:
         """Learn from the trained network what the estimator tells of it."""

@@ -114,7 +114,8 @@ class Seq2SeqTranslator(TrainedTranslator):
         The least improvement of ``monitor`` that counts.
     checkpoint : str, path or None, default=None
         A folder in which the training is kept after each epoch. After a kill the same ``fit``, on the same data with
-        the same parameters, goes on from there and ends at the same weights. Needs an int as ``random_state``.
+        the same parameters, goes on from there and ends at the same weights. Needs an int as ``random_state``. Training
+        that goes on from a fitted network (``partial_fit``, ``warm_start``) is not kept.
     beam_size : int, default=4
         Translations that are followed at the same time; 1 takes the likeliest token each time.
     length_penalty : float, default=1.0

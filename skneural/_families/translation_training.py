@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -57,6 +58,8 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
     kernel_initializer: Any = "glorot_uniform"
     metrics: Any = None
     tokenizer_: Subwords
+    # The sizes of the network, whatever the parameters may have become since.
+    _sizes: TranslationArchitecture
     # Tokens of the pairs for validation, while a fit goes on.
     _judged: tuple[list[Tokens], list[Tokens]] | None = None
 
@@ -134,6 +137,7 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
             n_tokens=int(self.vocab_size),
             lowercase=bool(self.lowercase),
         )
+        self._sizes = self._architecture(self._head())
 
     def _encode(self, rows: TrainingRows) -> TrainingRows:
         """Tokens of the pairs, cut off where a side is longer than ``max_length``."""
@@ -153,7 +157,7 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
     def _tell_of_cut(self, n_cut: int, what: str) -> None:
         if n_cut:
             warnings.warn(
-                f"{n_cut} {what} are longer than max_length={self.max_length} tokens and were cut off there.",
+                f"{n_cut} of the {what} are longer than max_length={self.max_length} tokens and were cut off there.",
                 UserWarning,
                 stacklevel=stacklevel_of_the_user(),
             )
@@ -179,6 +183,9 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
             list(rows.X), list(rows.y), rows.weights, length=length, begin=BEGIN, end=END, seed=self._seeds.order
         )
         return TrainingRows(_engine.ManyInputs(packed), None, None)
+
+    def _checkpoint_folder(self) -> str | os.PathLike[str] | None:
+        return self.checkpoint
 
     def _data(self, rows: TrainingRows) -> _engine.Data:
         return _engine.Data.of(rows.X)
@@ -245,12 +252,13 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
         return self._numbers_of(dict(zip(paths, network.variable_values(), strict=True)))
 
     def _numbers_of(self, values: dict[str, NDArray[Any]]) -> TranslationNumbers:
-        function = keras.activations.get(self.activation)
+        name = self._sizes.activation
+        function = keras.activations.get(name)
 
         def activation(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-            return np.maximum(rows, np.float32(0)) if self.activation == "relu" else np.asarray(function(rows))
+            return np.maximum(rows, np.float32(0)) if name == "relu" else np.asarray(function(rows))
 
-        return TranslationNumbers(self._architecture(self._head()), NamedWeights(values), activation)
+        return TranslationNumbers(self._sizes, NamedWeights(values), activation)
 
     def _search(self, n_beams: int) -> BeamSearch:
         limit = int(self.max_length)
