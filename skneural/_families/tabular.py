@@ -21,6 +21,7 @@ from .base import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, Head
 from .paragraphs import Paragraphs, with_shared_paragraphs
 from .supervised import FamilyClassifier, FamilyRegressor
 from .tabular_calibration import activated, best_temperature, logits_of
+from .tabular_paragraphs import ATTRIBUTES, PARAMETERS
 from .tabular_targets import BoundedTargets, QuantileLoss, QuantileScore
 from .tabular_training import TabularTraining
 
@@ -30,105 +31,21 @@ _TABULAR_CONSTRAINTS = {
     "n_members": [Interval(Integral, 1, None, closed="left")],
     "numeric_encoding": [StrOptions(set(ENCODINGS))],
     "n_bins": [Interval(Integral, 1, None, closed="left")],
+    "embedding_size": [Interval(Integral, 1, None, closed="left"), None],
     "categorical_features": ["array-like", StrOptions({FROM_DTYPE}), None],
     "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "n_iter_no_change": [StrOptions({"auto"}), *SHARED_CONSTRAINTS["n_iter_no_change"]],
     "store_validation_predictions": ["boolean"],
     "compute_importances": ["boolean"],
 }
-_PARAMETERS: Paragraphs = {
-    "n_members": (
-        "int",
-        "Networks whose answers are averaged. Each leaves one of ``max(5, n_members)`` folds of the rows out, by which "
-        "``early_stopping`` judges it.",
-    ),
-    "numeric_encoding": (
-        '{"piecewise_linear", "periodic", "plain"}',
-        "What the network sees of a number beside the number itself, scaled by median and quartiles and softly clipped "
-        "at 3: how far it lies in each of ``n_bins`` bins of equally many rows, ``n_bins`` cosines of it, or "
-        "nothing.",
-    ),
-    "n_bins": ("int", "Bins or cosines of each column of numbers."),
-    "categorical_features": (
-        'array-like, "from_dtype" or None',
-        'Columns of categories, by names, places or a mask. With "from_dtype" these are the columns of data frames '
-        "that hold strings, categories or objects other than numbers; with None there are none.",
-    ),
-    "epochs": (
-        'int or "auto"',
-        'Passes over the rows; the most passes with ``early_stopping``. "auto" makes about 1,200 steps, in 20 to 400 '
-        "passes.",
-    ),
-    "batch_size": (
-        'int or "auto"',
-        'Rows per step. "auto" is 64 below 800 rows to learn from, 128 below 1,600, else 256.',
-    ),
-    "class_weight": (
-        'dict, "balanced" or list of dict',
-        'Weights of the classes by label; "balanced" makes all classes weigh the same; for multilabel y one dict with '
-        "the keys 0 and 1 per column. They multiply with ``sample_weight``, also for left-out rows, but not "
-        "in ``validation_score_``. A label that the rows lack is ignored where each of their classes has a weight.",
-    ),
-    "early_stopping": (
-        "bool",
-        "Whether each member leaves a fold out, stops when its loss on that has not improved by ``tol`` for "
-        "``n_iter_no_change`` epochs, and keeps the weights of its best epoch. Without it, or with fewer than ten rows "
-        "that differ, all members learn from all rows.",
-    ),
-    "n_iter_no_change": (
-        'int, "auto" or np.inf',
-        'Epochs without improvement before ``early_stopping`` stops; "auto" is 30 % of all, at least 5.',
-    ),
-    "callbacks": (
-        "list, dict, keras.callbacks.Callback or class",
-        "Keras callbacks, which see the first member. Those of scikit-learn are set with ``set_callbacks``.",
-    ),
-    "verbose": ("int", "1 shows Keras's progress bar of the first member, 2 one line per epoch."),
-    "store_validation_predictions": ("bool", "Whether to keep ``validation_predictions_``."),
-    "compute_importances": (
-        "bool",
-        "Whether to compute ``feature_importances_``: a prediction of all rows per column.",
-    ),
-}
-_ATTRIBUTES: Paragraphs = {
-    "model_": (
-        "keras.Model",
-        "The mean of the members as one network, which takes numbers and codes of categories as ``coded`` gives them.",
-    ),
-    "categories_": (
-        "list of ndarray or None",
-        "For each column the categories in the order of their codes, None for a column of numbers.",
-    ),
-    "history_": (
-        "dict of str to list of float",
-        "Loss and metrics of each epoch, those of left-out rows behind ``val_``, as means over the members.",
-    ),
-    "histories_": ("list of dict", "The same for each member, in the epochs that it was trained."),
-    "n_iter_": ("int", "The number of epochs of the member that was trained longest."),
-    "validation_score_": (
-        "float",
-        "What ``score`` gives for the rows, each predicted by the member that has left it out: an estimate for new "
-        "rows, if a cautious one, for members do better together. Only with ``early_stopping`` and without ``X_val``.",
-    ),
-    "feature_importances_": (
-        "ndarray of shape (n_features_in_,)",
-        "How much ``validation_score_`` falls when a column is permuted among the rows that each member has left out; "
-        "only with ``compute_importances``.",
-    ),
-    "validation_predictions_": (
-        "ndarray of shape (n_samples,) or (n_samples, n_outputs)",
-        "These predictions (of a classifier, probabilities), NaN where no member has left a row out; only with "
-        "``store_validation_predictions``.",
-    ),
-}
 
 
 class _TabularNet(TabularTraining):
     """What classifier and regressor say of themselves alike."""
 
-    _parameter_paragraphs: ClassVar[Paragraphs] = _PARAMETERS
+    _parameter_paragraphs: ClassVar[Paragraphs] = PARAMETERS
     _attribute_paragraphs: ClassVar[Paragraphs] = {
-        **_ATTRIBUTES,
+        **ATTRIBUTES,
         "engine_": (
             '{"native", "compiled", "keras"}',
             "What trained: the native engine, for common losses, metrics and optimizers; the compiled engine; or "
@@ -206,6 +123,7 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
         n_members: int = 5,
         numeric_encoding: str = "piecewise_linear",
         n_bins: int = 16,
+        embedding_size: int | None = None,
         categorical_features: Any = "from_dtype",
         activation: Any = "relu",
         dropout: float = 0.25,
@@ -236,6 +154,7 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
         self.n_members = n_members
         self.numeric_encoding = numeric_encoding
         self.n_bins = n_bins
+        self.embedding_size = embedding_size
         self.categorical_features = categorical_features
         self.activation = activation
         self.dropout = dropout
@@ -369,6 +288,7 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
         n_members: int = 5,
         numeric_encoding: str = "piecewise_linear",
         n_bins: int = 16,
+        embedding_size: int | None = None,
         categorical_features: Any = "from_dtype",
         activation: Any = "relu",
         dropout: float = 0.15,
@@ -398,6 +318,7 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
         self.n_members = n_members
         self.numeric_encoding = numeric_encoding
         self.n_bins = n_bins
+        self.embedding_size = embedding_size
         self.categorical_features = categorical_features
         self.activation = activation
         self.dropout = dropout

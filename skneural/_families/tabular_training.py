@@ -37,6 +37,7 @@ class TabularTraining(OfMembers):
 
     _count_words: ClassVar = {**FamilyEstimator._count_words, "epochs": ("auto",)}
     _build = staticmethod(build_tabular)
+    embedding_size: int | None
     _folds: NDArray[np.intp] | None
     _dealt: DealtRows | None
     _columns: TableColumns
@@ -113,6 +114,7 @@ class TabularTraining(OfMembers):
             dropout=float(self.dropout),
             l2=float(self.l2),
             kernel_initializer=self.kernel_initializer,
+            embedding_size=None if self.embedding_size is None else int(self.embedding_size),
         )
 
     def _build_network(self, seed: int) -> Any:
