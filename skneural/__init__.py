@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._families.tabular import TabularNetClassifier, TabularNetRegressor
     from ._families.translation import Seq2SeqTranslator
     from ._parallel.backend import parallel_fits
+    from ._stored.file import load
     from ._versions import show_versions
     from ._wrappers.classifier import KerasClassifier
     from ._wrappers.regressor import KerasRegressor
@@ -56,6 +57,7 @@ __all__ = [
     "TrainingCurveDisplay",
     "__version__",
     "exceptions",
+    "load",
     "parallel_fits",
     "show_versions",
 ]
@@ -81,6 +83,7 @@ _MODULE_OF = {
     "TabularNetClassifier": "._families.tabular",
     "TabularNetRegressor": "._families.tabular",
     "TrainingCurveDisplay": "._displays._training_curves",
+    "load": "._stored.file",
     "parallel_fits": "._parallel.backend",
     "show_versions": "._versions",
 }

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -29,6 +30,11 @@ _PACKAGES = (
     "setuptools",
 )
 _NATIVE = "skneural._engine.native._native"
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Return the version of each package that is installed."""
+    return {name: _version_of(name) for name in packages}
 
 
 def show_versions() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import io
 import logging
 import random
 import sys
@@ -17,7 +16,6 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.random.seed_generator import global_seed_generator
-from keras.src.saving.keras_saveable import KerasSaveable
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework import ops
 
@@ -76,22 +74,6 @@ def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     Keras 3.15, ``Layer._flatten_layers``: the public ``Model.layers`` stops at the first level.
     """
     return list(model._flatten_layers(include_self=False, recursive=True))
-
-
-def model_to_bytes(model: keras.Model) -> bytes:
-    """Store a model as Keras does for pickle, with its optimizer's state and with Lambda layers.
-
-    Keras 3.15, ``KerasSaveable.__reduce__``; importing scikeras replaces the method on ``keras.Model`` by one that
-    registers classes globally and refuses Lambda layers when it loads. The model's class need not be found by name.
-    """
-    _, (file,) = KerasSaveable.__reduce__(model)
-    stored: bytes = file.getvalue()
-    return stored
-
-
-def model_from_bytes(stored: bytes) -> keras.Model:
-    """Restore what ``model_to_bytes`` stored (Keras 3.15, ``KerasSaveable._unpickle_model``)."""
-    return KerasSaveable._unpickle_model(io.BytesIO(stored))
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:

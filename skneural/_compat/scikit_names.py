@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scikeras.wrappers import BaseWrapper
 from sklearn.metrics._pairwise_distances_reduction import ArgKmin
+from sklearn.utils._metadata_requests import SIMPLE_METHODS, MetadataRequest
 from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
 
 from .plain_numbers import plain_parameters
@@ -115,3 +116,16 @@ def nearest_rows(
         return_distance=True,
     )
     return found
+
+
+def plain_metadata_request(request: MetadataRequest) -> dict[str, dict[str, Any]]:
+    """Return what ``set_fit_request`` and its like have asked for, by method (scikit-learn 1.9)."""
+    return {method: dict(getattr(request, method).requests) for method in SIMPLE_METHODS}
+
+
+def metadata_request_from(owner: Any, plain: dict[str, dict[str, Any]]) -> MetadataRequest:
+    """Make a request of what ``plain_metadata_request`` gave (scikit-learn 1.9)."""
+    request = MetadataRequest(owner=owner)
+    for method in SIMPLE_METHODS:
+        getattr(request, method)._requests = dict(plain.get(method, {}))
+    return request

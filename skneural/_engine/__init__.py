@@ -9,8 +9,18 @@ from .conduct import CancelledRunError, Conduct
 from .data.memory_maps import give_pages_back, is_large_map
 from .identity.architecture import global_settings
 from .identity.carried import unwrapped, wrapped
-from .identity.parts import copy_of_part, fingerprint, is_plain, with_seed
-from .identity.stored_model import brought_back, carried, duplicate
+from .identity.parts import (
+    STATELESS_PARTS,
+    attributes_beside_config,
+    copy_of_metric,
+    copy_of_part,
+    fingerprint,
+    is_plain,
+    optimizer_from,
+    with_attributes,
+    with_seed,
+)
+from .identity.stored_model import brought_back, carried, duplicate, stored_layer
 from .memory_errors import telling_memory_errors
 from .model.column_encoding import ColumnEncoding
 from .model.ends import rows_for
@@ -24,6 +34,7 @@ from .xla.own_steps import StepBatch, StepCall
 take_share_of_cores()
 
 __all__ = [
+    "STATELESS_PARTS",
     "Blueprint",
     "CancelledRunError",
     "ColumnEncoding",
@@ -40,9 +51,11 @@ __all__ = [
     "Step",
     "StepBatch",
     "StepCall",
+    "attributes_beside_config",
     "brought_back",
     "carried",
     "clear_kept",
+    "copy_of_metric",
     "copy_of_part",
     "duplicate",
     "fingerprint",
@@ -52,11 +65,14 @@ __all__ = [
     "is_large_map",
     "is_plain",
     "kept_sizes",
+    "optimizer_from",
     "predict",
     "predicts_itself",
     "rows_for",
+    "stored_layer",
     "telling_memory_errors",
     "unwrapped",
+    "with_attributes",
     "with_seed",
     "wrapped",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skneural import _engine
+from skneural._stored.atomic import write_whole
 
 _FILE = "checkpoint.npz"
 _FORMAT = 1
@@ -114,7 +114,8 @@ class CheckpointFolder:
         }
         arrays = {f"{name}-{place}": one for name, values in lists.items() for place, one in enumerate(values)}
         try:
-            _write_whole(self._path, arrays | {"said": np.frombuffer(json.dumps(said).encode(), np.uint8)})
+            arrays["said"] = np.frombuffer(json.dumps(said).encode(), np.uint8)
+            write_whole(self._path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
         except OSError as error:
             warnings.warn(
                 f"{self._told} {self._path} could not be written, and the training goes on without: {error}",
@@ -139,21 +140,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return [_plain(one) for one in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _write_whole(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays to a file beside the one that they are to replace, and then rename it: a kill leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-    folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
-    if folder is not None:
-        os.fsync(folder)
-        os.close(folder)

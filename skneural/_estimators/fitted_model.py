@@ -103,7 +103,7 @@ class FittedModel(KerasArguments):
         self._check_model_parameter()
         self._check_names()
         model = self._model_from_function(seed)
-        make: Callable[[], keras.Model] | None = partial(_made_anew, self._without_network(), seed)
+        make: Callable[[], keras.Model] | None = partial(build_model_anew, self._without_network(), seed)
         if not isinstance(model, keras.Model):
             raise TypeError(f"The model function of {type(self).__name__} must return a keras.Model. Got {model!r}.")
         if model is self.model:
@@ -276,7 +276,7 @@ class FittedModel(KerasArguments):
         return is_plain and averages_rows(single_loss(model))
 
 
-def _made_anew(estimator: FittedModel, seed: int) -> keras.Model:
+def build_model_anew(estimator: FittedModel, seed: int) -> keras.Model:
     """Call the model function again, as for the fit that ``estimator`` was taken from."""
     model = estimator._model_from_function(seed)
     estimator._complete(model)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,7 +13,7 @@ import keras
 import numpy as np
 
 from skneural import _engine
-from skneural._compat.keras_names import names_from_the_start, optimizer_config
+from skneural._compat.keras_names import optimizer_config
 from skneural._compat.plain_numbers import plain
 from skneural._compat.scikit_names import Interval, Options, StrOptions, validate_parameter_constraints
 from skneural._estimators.base import NeuralEstimator
@@ -34,8 +32,8 @@ from skneural._estimators.parameters import is_routed
 from skneural._estimators.recipe import Recipe
 from skneural._estimators.schedules import SCHEDULES, learning_rate_factors
 from skneural._rows.validation import unpacked
-from skneural._seeds import seeded_global_generators
 
+from .blueprint import FamilyBlueprint, Plan
 from .paragraphs import ATTRIBUTES, PARAMETERS, Paragraphs
 
 SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
@@ -76,8 +74,6 @@ _SAME_MEANING = (
     ("metrics", "compile__metrics"),
     ("metrics", "compile__weighted_metrics"),
 )
-# Fields of an architecture that are inputs of the compiled program, and so tell architectures apart only by being zero.
-_NUMBERS = ("dropout", "l2")
 
 
 @dataclass(frozen=True)
@@ -92,29 +88,6 @@ class Head:
     def gives_logits(self) -> bool:
         """Whether the loss takes the outputs before their sigmoid or softmax."""
         return bool(getattr(self.loss, "from_logits", False))
-
-
-def build_repeatably(build: Callable[[Any], keras.Model], architecture: Any, dtype_policy: str) -> keras.Model:
-    """Build a network; no global generator is left changed, and its layers always have the same names."""
-    with seeded_global_generators(0), names_from_the_start(), _global_dtype_policy(dtype_policy):
-        return build(architecture)
-
-
-@contextmanager
-def _global_dtype_policy(name: str) -> Iterator[None]:
-    """Let Keras build layers of this policy in the block; the policy belongs to the thread."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def compile_repeatably(compilation: Compilation, model: keras.Model) -> None:
-    """Compile a network; no global generator is left changed, and optimizer and metrics always have the same names."""
-    with seeded_global_generators(0), names_from_the_start():
-        compilation.apply(model)
 
 
 class FamilyEstimator(NeuralEstimator):
@@ -268,31 +241,13 @@ class FamilyEstimator(NeuralEstimator):
         compilation = Compilation(
             type(self).__name__, optimizer, arguments, head.loss, metrics, self._routed("compile")
         )
-        rates: dict[Any, float] = {
+        rates = {
             name: float(arguments[name])
             for name in ("learning_rate", "weight_decay")
             if isinstance(arguments.get(name), Real)
         }
-        sizes: dict[Any, float] = {
-            name: float(getattr(architecture, name)) for name in _NUMBERS if getattr(architecture, name) > 0
-        }
-        build = type(self)._build
-        policy = keras.config.dtype_policy().name
-        settings = _engine.global_settings()
-        key = (
-            build,
-            _structure_key(architecture),
-            policy,
-            settings,
-            compilation.key(without=rates),
-            tuple(sorted(rates)),
-        )
-        return _engine.Blueprint(
-            key,
-            functools.partial(build_repeatably, build, architecture, policy),
-            functools.partial(compile_repeatably, compilation),
-            rates | sizes,
-        )
+        policy, settings = keras.config.dtype_policy().name, _engine.global_settings()
+        return FamilyBlueprint.of(Plan(type(self)._build, architecture, policy, settings, compilation, rates))
 
     def _build_network(self, seed: int) -> _engine.Network:
         self._recipe = self._present_recipe()
@@ -372,16 +327,6 @@ def _is_scheduled(learning_rate: Any, optimizer: Any) -> bool:
     if isinstance(optimizer, keras.optimizers.Optimizer):
         learning_rate = optimizer_config(optimizer)["learning_rate"]
     return isinstance(learning_rate, schedules)
-
-
-def _structure_key(architecture: Any) -> Hashable:
-    """Every field of an architecture, but of a number only whether it is zero."""
-    return tuple(
-        (field.name, getattr(architecture, field.name) > 0)
-        if field.name in _NUMBERS
-        else (field.name, _engine.fingerprint(_engine.carried(getattr(architecture, field.name))))
-        for field in fields(architecture)
-    )
 
 
 def is_one_size(sizes: Any) -> bool:

@@ -28,7 +28,7 @@ from skneural._compat.keras_names import (
 )
 
 # Objects that are attributes and code alone.
-_STATELESS = (
+STATELESS_PARTS = (
     keras.losses.Loss,
     keras.regularizers.Regularizer,
     keras.constraints.Constraint,
@@ -112,7 +112,7 @@ def copy_of_part(part: Any) -> Any:
         return type(part)(copy_of_part(item) for item in part)
     if isinstance(part, dict):
         return {name: copy_of_part(item) for name, item in part.items()}
-    if isinstance(part, _STATELESS):
+    if isinstance(part, STATELESS_PARTS):
         return with_attributes(type(part), dict(vars(part)))
     if isinstance(part, keras.metrics.Metric):
         return copy_of_metric(type(part), part.get_config(), attributes_beside_config(part))

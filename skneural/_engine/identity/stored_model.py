@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -16,12 +17,11 @@ from numpy.typing import NDArray
 from skneural._compat.keras_names import (
     compile_arguments,
     flatten_layers,
-    model_from_bytes,
-    model_to_bytes,
     optimizer_config,
     uncompiled,
     untouched_python_random,
 )
+from skneural._compat.keras_saving import Weights, check_config, model_from_plain, model_to_plain, safe_mode
 from skneural._engine.obstacles import ObstacleError
 
 from .carried import mapped, unwrapped, wrapped
@@ -35,6 +35,9 @@ from .users_parts import (
     users_attributes,
     users_parts,
 )
+
+# Layers of Keras's whose configs hold code, or the place of a file with code.
+_NOT_SAFE = ("__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 
 
 @dataclass(frozen=True)
@@ -74,16 +77,20 @@ class Compiled:
 class StoredModel:
     """A model with its weights, and with its optimizer's state where it is compiled.
 
-    ``data`` is what Keras makes of it, uncompiled. ``attributes`` are what users have put into each of its layers,
-    ``penalties`` regularizers and constraints of theirs at each of its variables, and ``named`` the functions and
-    classes of theirs that Keras knows by name only.
+    ``config`` is Keras's, as JSON, ``weights`` what its parts store of themselves, by their paths, and ``assets`` their
+    files. ``attributes`` are what users have put into each of its layers, ``penalties`` regularizers and constraints of
+    theirs at each of its variables, and ``named`` the functions and classes of theirs that Keras knows by name only.
+    What ``is_safe`` is restored without running code that a config holds.
     """
 
-    data: bytes
+    config: str
+    weights: Weights
+    assets: dict[str, bytes]
     compiled: Compiled | None
     attributes: list[dict[str, Any]]
     penalties: list[tuple[Any, Any]]
     named: dict[str, Any]
+    is_safe: bool = False
 
     @classmethod
     def of_model(cls, model: keras.Model) -> StoredModel:
@@ -91,14 +98,14 @@ class StoredModel:
         compiled = Compiled.of_model(model) if model.compiled else None
         layers = [model, *flatten_layers(model)]
         with uncompiled(model):
-            data = model_to_bytes(model)
+            plain = model_to_plain(model)
         attributes = [users_attributes(layer) for layer in layers]
-        return cls(data, compiled, attributes, penalties_of(model), named_by_users(layers))
+        return cls(*plain, compiled, attributes, penalties_of(model), named_by_users(layers))
 
     def restore(self) -> keras.Model:
         """Build the model."""
         with untouched_python_random(), keras.saving.CustomObjectScope(self.named):
-            model = model_from_bytes(self.data)
+            model = model_from_plain(self.config, self.weights, self.assets, is_safe=self.is_safe)
         for layer, attributes in zip([model, *flatten_layers(model)], self.attributes, strict=True):
             give_users_attributes(layer, attributes)
         give_penalties(model, self.penalties)
@@ -106,14 +113,30 @@ class StoredModel:
             self.compiled.compile(model)
         return model
 
-    def __getstate__(self) -> dict[str, Any]:
-        compiled = self.compiled and {name: wrapped(value) for name, value in vars(self.compiled).items()}
-        # What no pickle holds, such as a lock, a layer's class makes anew.
+    @property
+    def needs_trust(self) -> bool:
+        """Whether to restore the model is to run code that its config holds."""
+        return _names_one_of(json.loads(self.config), _NOT_SAFE)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What the model consists of, but for what no pickle holds, such as a lock: a layer's class makes it anew."""
         attributes = [
             {name: value for name, value in one.items() if is_plain(value) or _can_be_pickled(value)}
             for one in self.attributes
         ]
-        return {**wrapped({**vars(self), "attributes": attributes}), "compiled": compiled}
+        return {**vars(self), "attributes": attributes}
+
+    @classmethod
+    def _from_stored_fields(cls, fields: dict[str, Any]) -> StoredModel:
+        """Take fields from who knows where: a config that would run code is refused."""
+        stored_model = cls(**{**fields, "is_safe": True})
+        check_config(json.loads(stored_model.config), stored_model.named)
+        return stored_model
+
+    def __getstate__(self) -> dict[str, Any]:
+        compiled = self.compiled and {name: wrapped(value) for name, value in vars(self.compiled).items()}
+        return {**wrapped(self.fields), "compiled": compiled}
 
     def __setstate__(self, stored: dict[str, Any]) -> None:
         compiled = stored["compiled"] and Compiled(**unwrapped(stored["compiled"]))
@@ -239,6 +262,21 @@ class StoredLayer:
     config: dict[str, Any]
     attributes: dict[str, Any]
     named: dict[str, Any]
+    is_safe: bool = False
+
+    @property
+    def needs_trust(self) -> bool:
+        """Whether to restore the layer is to run code that its config holds."""
+        return _names_one_of(self.config, _NOT_SAFE) or self.kind.__name__ in _NOT_SAFE
+
+    @classmethod
+    def _from_stored_fields(cls, fields: dict[str, Any]) -> StoredLayer:
+        """Take fields from who knows where: a config that would run code is refused."""
+        layer = cls(**{**fields, "is_safe": True})
+        if not (isinstance(layer.kind, type) and issubclass(layer.kind, keras.Layer)) or layer.needs_trust:
+            raise ValueError(f"{layer.kind!r} is no layer that may stand in a file.")
+        check_config(layer.config, layer.named)
+        return layer
 
     @classmethod
     def of_layer(cls, layer: keras.Layer) -> StoredLayer:
@@ -249,13 +287,27 @@ class StoredLayer:
 
     def restore(self) -> keras.Layer:
         """Make the layer."""
-        with untouched_python_random(), keras.saving.CustomObjectScope(self.named):
+        named = keras.saving.CustomObjectScope(self.named)
+        with untouched_python_random(), named, safe_mode(is_safe=self.is_safe):
             layer = self.kind.from_config({**self.config, "name": self.name})
         give_users_attributes(layer, self.attributes)
         return layer
 
 
-def _stored(thing: keras.Layer) -> StoredModel | StoredLayer:
+def _names_one_of(config: Any, names: tuple[str, ...]) -> bool:
+    if isinstance(config, dict):
+        return config.get("class_name") in names or any(_names_one_of(item, names) for item in config.values())
+    return isinstance(config, list | tuple) and any(_names_one_of(item, names) for item in config)
+
+
+def stored_layer(thing: keras.Layer) -> StoredModel | StoredLayer:
+    """Store a layer or a model that is a parameter.
+
+    Raises
+    ------
+    ValueError
+        For a model that Keras cannot restore.
+    """
     if not isinstance(thing, keras.Model):
         return StoredLayer.of_layer(thing)
     with _telling_why_not_copied():
@@ -264,7 +316,7 @@ def _stored(thing: keras.Layer) -> StoredModel | StoredLayer:
 
 def carried(value: Any) -> Any:
     """Put Keras's objects, also within lists and dicts, into what pickles and deep copies leave whole."""
-    return wrapped(mapped(value, lambda item: isinstance(item, keras.Layer), _stored))
+    return wrapped(mapped(value, lambda item: isinstance(item, keras.Layer), stored_layer))
 
 
 def brought_back(value: Any) -> Any:
