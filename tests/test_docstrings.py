@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import operator
 import re
@@ -69,7 +70,7 @@ def _is_ours(cls: type, member: str) -> bool:
         return False
     owner = next(base for base in cls.__mro__ if member in vars(base))
     value = inspect.unwrap(vars(owner)[member]) if callable(vars(owner)[member]) else vars(owner)[member]
-    return owner.__module__.startswith("skneural.") and (
+    return owner.__module__.partition(".")[0] == "skneural" and (
         inspect.isroutine(value) or isinstance(value, property | classmethod) or hasattr(value, "fn")
     )
 
@@ -94,3 +95,12 @@ def test_classes_have_an_example() -> None:
     for name in skneural.__all__:
         if name[0].isupper():
             assert ">>> " in (getattr(skneural, name).__doc__ or ""), name
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if inspect.isclass(_find(f"skneural.{name}"))])
+def test_examples_of_classes_say_what_comes_out(name: str) -> None:
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    found = doctest.DocTestFinder(exclude_empty=True).find(_find(f"skneural.{name}"), name, module=False, globs={})
+    for one in found:
+        runner.run(one)
+    assert runner.summarize(verbose=False) == (0, runner.tries)

@@ -52,6 +52,8 @@ class AttentionDisplay:
     ['a', 'cat']
     """
 
+    __module__ = "skneural"
+
     axes_: NDArray[np.object_]
     figure_: Figure | SubFigure
     images_: list[AxesImage]

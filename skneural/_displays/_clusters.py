@@ -72,6 +72,8 @@ class ClusterDisplay:
     >>> display.figure_.savefig("clusters.png")  # doctest: +SKIP
     """
 
+    __module__ = "skneural"
+
     map_: EmbeddingDisplay
     axes_: tuple[Axes, Axes]
     figure_: Figure | SubFigure

@@ -77,6 +77,8 @@ class EmbeddingDisplay:
     >>> display.figure_.savefig("flowers.png")  # doctest: +SKIP
     """
 
+    __module__ = "skneural"
+
     ax_: Axes
     figure_: Figure | SubFigure
     points_: list[PathCollection]

@@ -120,6 +120,8 @@ class NetworkDisplay:
     >>> display.figure_.savefig("network.png")  # doctest: +SKIP
     """
 
+    __module__ = "skneural"
+
     ax_: Axes
     figure_: Figure | SubFigure
     title_: Text

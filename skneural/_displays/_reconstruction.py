@@ -63,6 +63,8 @@ class ReconstructionDisplay:
     >>> display.figure_.savefig("digits.png")  # doctest: +SKIP
     """
 
+    __module__ = "skneural"
+
     axes_: NDArray[np.object_]
     figure_: Figure | SubFigure
     artists_: list[tuple[Artist, Artist]]

@@ -77,6 +77,8 @@ class TrainingCurveDisplay:
     >>> display.figure_.savefig("curves.png")  # doctest: +SKIP
     """
 
+    __module__ = "skneural"
+
     axes_: NDArray[np.object_]
     figure_: Figure | SubFigure
     lines_: dict[str, Line2D]

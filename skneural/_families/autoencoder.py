@@ -141,6 +141,8 @@ class Autoencoder(TrainedAutoencoder):
     True
     """
 
+    __module__ = "skneural"
+
     _parameter_constraints: ClassVar = {
         **_SHARED,
         "n_components": [Interval(Integral, 1, None, closed="left")],

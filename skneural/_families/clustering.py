@@ -141,6 +141,8 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
     True
     """
 
+    __module__ = "skneural"
+
     _parameter_constraints: ClassVar = {
         **{name: SHARED_CONSTRAINTS[name] for name in _SHARED},
         "n_clusters": [Interval(Integral, 1, None, closed="left"), None],

@@ -281,6 +281,8 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
     True
     """
 
+    __module__ = "skneural"
+
     _parameter_constraints: ClassVar = {**_CONV_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
@@ -388,6 +390,8 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
     >>> bool(regressor.fit(X, y).score(X, y) > 0.8)
     True
     """
+
+    __module__ = "skneural"
 
     _parameter_constraints: ClassVar = _CONV_CONSTRAINTS
 

@@ -84,6 +84,8 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
     True
     """
 
+    __module__ = "skneural"
+
     _parameter_constraints: ClassVar = {**_DENSE_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
@@ -172,6 +174,8 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
     >>> bool(regressor.fit(X, 1e6 * np.sin(X[:, 0])).score(X, 1e6 * np.sin(X[:, 0])) > 0.98)
     True
     """
+
+    __module__ = "skneural"
 
     _parameter_constraints: ClassVar = _DENSE_CONSTRAINTS
 

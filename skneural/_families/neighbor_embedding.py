@@ -157,6 +157,8 @@ class NeighborEmbedding(TrainedNeighborEmbedding):
     True
     """
 
+    __module__ = "skneural"
+
     _parameter_constraints: ClassVar = {
         **{name: SHARED_CONSTRAINTS[name] for name in _SHARED},
         "n_components": [Interval(Integral, 1, None, closed="left")],

@@ -291,6 +291,8 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
     True
     """
 
+    __module__ = "skneural"
+
     _parameter_constraints: ClassVar = {**_RECURRENT_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
@@ -406,6 +408,8 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
     >>> bool(regressor.score(X[200:], y[200:]) > 0.98)
     True
     """
+
+    __module__ = "skneural"
 
     _parameter_constraints: ClassVar = _RECURRENT_CONSTRAINTS
 

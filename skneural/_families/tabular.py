@@ -110,6 +110,8 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
     True
     """
 
+    __module__ = "skneural"
+
     _parameter_constraints: ClassVar = {
         **_TABULAR_CONSTRAINTS,
         **CLASSIFIER_CONSTRAINTS,
@@ -275,6 +277,8 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
     >>> bool(TabularNetRegressor(random_state=0).fit(table, y).validation_score_ > 0.9)
     True
     """
+
+    __module__ = "skneural"
 
     _parameter_constraints: ClassVar = {
         **_TABULAR_CONSTRAINTS,

@@ -169,6 +169,8 @@ class Seq2SeqTranslator(TrainedTranslator):
     array(['one three'], dtype=object)
     """
 
+    __module__ = "skneural"
+
     _parameter_constraints: ClassVar = {
         **{name: SHARED_CONSTRAINTS[name] for name in _SHARED},
         "architecture": [StrOptions({"transformer", "recurrent"})],

@@ -126,6 +126,8 @@ class KerasClassifier(SupervisedEstimator, scikeras.wrappers.KerasClassifier):
     (1, 3)
     """
 
+    __module__ = "skneural"
+
     def __init__(
         self,
         model: Any = None,

@@ -110,6 +110,8 @@ class KerasRegressor(SupervisedEstimator, scikeras.wrappers.KerasRegressor):
     True
     """
 
+    __module__ = "skneural"
+
     def __init__(
         self,
         model: Any = None,
