@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -20,3 +21,4 @@ class SparseRows(Protocol):
 Rows: TypeAlias = ArrayLike | SparseRows
 RandomState: TypeAlias = int | np.random.RandomState | None
 ClassWeight: TypeAlias = Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None
+Folder: TypeAlias = str | os.PathLike[str] | None

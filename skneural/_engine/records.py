@@ -198,7 +198,8 @@ class Progress:
     """A training run between two epochs, with all that it takes to go on from there.
 
     ``epoch`` is the number of the next one. ``judged`` has what was decided so far, in plain values, ``kept`` the
-    weights worth keeping and ``recent`` those of the last epochs, as far as they are averaged.
+    weights worth keeping and ``recent`` those of the last epochs, as far as they are averaged. ``callbacks`` has what
+    Keras's own callbacks know by now, in plain values.
     """
 
     epoch: int
@@ -207,6 +208,7 @@ class Progress:
     judged: Mapping[str, Any]
     kept: list[NDArray[Any]] | None
     recent: tuple[list[NDArray[Any]], ...]
+    callbacks: tuple[Mapping[str, Any], ...] = ()
 
 
 class Keeper(Protocol):
@@ -233,7 +235,7 @@ class Settings:
     ``learning_rate_factors`` has one factor per epoch, which the optimizer's learning rate is multiplied with in that
     epoch only.
     ``n_averaged`` is the number of the last epochs whose weights are averaged; the average is what is kept.
-    ``keeper`` keeps the progress after each epoch, and the run goes on from what it has kept before.
+    ``keeper`` keeps the progress after every ``keep_every`` epochs, and the run goes on from what it has kept before.
     ``keeps_interrupted`` tells, after Ctrl-C, whether the run keeps what it has; else the interrupt goes on.
     ``conduct`` is how the run gets on with others.
     ``keras_fit_arguments`` are those of ``keras.Model.fit`` that have no field here; any of them sends the run through
@@ -256,6 +258,7 @@ class Settings:
     verbose: int = 0
     n_averaged: int = 1
     keeper: Keeper | None = None
+    keep_every: int = 1
     keeps_interrupted: Callable[[], bool] = lambda: True
     conduct: Conduct = field(default_factory=Conduct)
     keras_fit_arguments: Mapping[str, Any] = field(default_factory=dict)

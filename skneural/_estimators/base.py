@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
@@ -26,7 +27,7 @@ from skneural._seeds import draw_seeds
 from skneural.exceptions import InterruptedFitWarning
 
 from .callback_marks import without_marks
-from .checkpoints import CheckpointFolder, fingerprint_of
+from .checkpoints import kept_in
 from .documentation_link import LinkedToItsPage
 from .epoch_tasks import EpochTasks
 from .fitted_model import Run
@@ -58,7 +59,13 @@ class NeuralEstimator(LinkedToItsPage, Predicting):
     _seeded_by: Any
     _allows_nd = True
     # Parameters that change nothing in what is learned.
-    _without_effect_on_training: ClassVar[tuple[str, ...]] = ("checkpoint", "verbose", "callbacks", "warm_start")
+    _without_effect_on_training: ClassVar[tuple[str, ...]] = (
+        "checkpoint",
+        "checkpoint_every",
+        "verbose",
+        "callbacks",
+        "warm_start",
+    )
 
     if not TYPE_CHECKING:
 
@@ -129,15 +136,18 @@ class NeuralEstimator(LinkedToItsPage, Predicting):
         """Train the network."""
         judged = None if held_out is None else self._data(held_out)
         data = self._data(train)
-        folder = self._checkpoint_folder()
-        if folder is not None and not (schedule.keeps_network or schedule.is_partial):
-            keeper = CheckpointFolder(type(self).__name__, folder, fingerprint_of(self, (data, judged)))
-            settings = dataclasses.replace(settings, keeper=keeper)
+        if self._is_kept(schedule):
+            settings = kept_in(self, self._network, (data, judged), settings)
         return _engine.fit(self._network, data, judged, settings)
 
-    def _checkpoint_folder(self) -> str | os.PathLike[str] | None:
-        """Folder in which a training from a new network is kept."""
-        return None
+    @property
+    def _has_checkpoint(self) -> bool:
+        """Whether there is a folder in which a training from a new network is kept."""
+        return self.checkpoint is not None and "checkpoint" not in self._function_parameters()
+
+    def _is_kept(self, schedule: Schedule) -> bool:
+        """Whether a training is kept in the folder of the parameter ``checkpoint``."""
+        return self._has_checkpoint and not (schedule.keeps_network or schedule.is_partial)
 
     def _after_training(self, rows: TrainingRows) -> None:
         """Learn from the trained network what the estimator tells of it."""
@@ -149,9 +159,23 @@ class NeuralEstimator(LinkedToItsPage, Predicting):
         names = ("random_state", "warm_start", "run_eagerly")
         check_plain_values(owner, {name: getattr(self, name) for name in names if hasattr(self, name)})
         check_plain_values(owner, self._routed("compile"), "compile__")
+        if self._has_checkpoint:
+            self._check_checkpoint()
         for prefix, method in (("predict", keras.Model.predict), ("compile", keras.Model.compile)):
             routed = [name for name in self._routed(prefix) if not name.startswith("callbacks")]
             check_arguments(f"{owner}({prefix}__...)", routed, arguments_of(method), prefix + "__")
+
+    def _check_checkpoint(self) -> None:
+        owner, folder, every = type(self).__name__, self.checkpoint, self.checkpoint_every
+        if not isinstance(folder, str | os.PathLike):
+            raise TypeError(f"The 'checkpoint' parameter of {owner} must be the name of a folder. Got {folder!r}.")
+        if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
+            raise ValueError(f"The 'checkpoint_every' parameter of {owner} must be an int of 1 or more. Got {every!r}.")
+        if not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"The 'checkpoint' parameter of {owner} needs a fit that is the same each time. Got random_state="
+                f"{self.random_state!r}: give an int."
+            )
 
     def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any = None) -> TrainingRows:
         """Arrays from what the user gave."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,49 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skneural import _engine
+from skneural._stored.all_forms import FORMS
 from skneural._stored.atomic import write_whole
+from skneural._stored.forms import Reader, Writer
+from skneural._stored.pickled import digest_of
 
 _FILE = "checkpoint.npz"
-_FORMAT = 1
+_FORMAT = 2
+# What stands in the name of a folder for the fit that it belongs to.
+_FIT = "{fit}"
+_N_DIGITS = 16
+_BYTES_AT_ONCE = 1 << 26
+# What the length of a training and its course follow from, beside parameters and data.
+_OF_SETTINGS = (
+    "epochs",
+    "batch_size",
+    "seed",
+    "shuffle",
+    "initial_epoch",
+    "validation_batch_size",
+    "early_stopping",
+    "learning_rate_factors",
+    "n_averaged",
+    "keras_fit_arguments",
+)
 
 
-def fingerprint_of(estimator: Any, data: Iterable[_engine.Data | None]) -> str:
-    """Return a digest of an estimator's class and parameters and of the data of its training."""
-    digest = hashlib.sha256()
-    parameters = {
-        name: _written(value)
-        for name, value in estimator.get_params(deep=False).items()
-        if name not in estimator._without_effect_on_training
+def fingerprint_of(
+    estimator: Any, network: _engine.Network, settings: _engine.Settings, data: Iterable[_engine.Data | None]
+) -> str:
+    """Return a digest of a training: class, parameters, settings, first weights, rows to learn from and others."""
+    parameters = estimator.get_params(deep=False)
+    told = {
+        **{name: value for name, value in parameters.items() if name not in estimator._without_effect_on_training},
+        **{f"settings {name}": getattr(settings, name) for name in _OF_SETTINGS if name != "early_stopping"},
+        "settings early_stopping": None if settings.early_stopping is None else vars(settings.early_stopping),
     }
-    digest.update(json.dumps([type(estimator).__name__, parameters], sort_keys=True).encode())
+    writer = Writer(FORMS)
+    nodes = {name: writer.node(value) for name, value in sorted(told.items())}
+    given = [_name_of(one.value) for one in writer.given]
+    document = json.dumps([type(estimator).__qualname__, nodes, given])
+    digest = hashlib.sha256(digest_of(document, writer.arrays).encode())
+    for value in network.variable_values():
+        _add(digest, value)
     for one in data:
         for array in () if one is None else (*one.inputs, one.targets, one.sample_weight, *one.tables.values()):
             _add(digest, array)
@@ -37,12 +67,10 @@ def fingerprint_of(estimator: Any, data: Iterable[_engine.Data | None]) -> str:
     return digest.hexdigest()
 
 
-def _written(value: Any) -> str:
-    """Return a value as text that is the same in each process, of objects their class."""
-    is_plain = isinstance(value, str | int | float | bool | np.generic | list | tuple | dict | type(None))
-    return (
-        repr(value) if is_plain else f"{type(value).__module__}.{getattr(value, '__qualname__', type(value).__name__)}"
-    )
+def _name_of(value: Any) -> str:
+    """Return what tells an object that is no plain data from others, in each process: a function's or class's name."""
+    named = value if inspect.isroutine(value) or inspect.isclass(value) else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _add(digest: Any, array: Any) -> None:
@@ -51,7 +79,27 @@ def _add(digest: Any, array: Any) -> None:
             _add(digest, part)
     elif array is not None:
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+        # Rows may be more than memory holds.
+        n_rows = max(1, _BYTES_AT_ONCE // max(1, array.nbytes // max(1, len(array)))) if array.ndim else 1
+        for part in (
+            (array[first : first + n_rows] for first in range(0, len(array), n_rows)) if array.ndim else [array]
+        ):
+            if part.size:
+                digest.update(np.ascontiguousarray(part).view(np.uint8).data)
+
+
+def kept_in(
+    estimator: Any,
+    network: _engine.Network,
+    data: tuple[_engine.Data, _engine.Data | None],
+    settings: _engine.Settings,
+    part: str = "",
+) -> _engine.Settings:
+    """Return settings that keep the progress of a training in the estimator's folder, or in a part of that."""
+    fingerprint = fingerprint_of(estimator, network, settings, data)
+    folder = Path(os.fspath(estimator.checkpoint).replace(_FIT, fingerprint[:_N_DIGITS]), part)
+    keeper = CheckpointFolder(type(estimator).__name__, folder, fingerprint)
+    return replace(settings, keeper=keeper, keep_every=int(estimator.checkpoint_every))
 
 
 class CheckpointFolder:
@@ -79,30 +127,28 @@ class CheckpointFolder:
             with np.load(self._path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             said = json.loads(bytes(arrays.pop("said")).decode())
+            is_of_this_run = said["fingerprint"] == self._fingerprint and said["format"] == _FORMAT
+            progress = _progress_of(said, arrays) if is_of_this_run else None
         except Exception as error:
             raise ValueError(f"{self._told} {self._path} is no checkpoint that can be read: {error}") from error
-        if said["fingerprint"] != self._fingerprint or said["format"] != _FORMAT:
+        if progress is None:
             raise ValueError(
                 f"{self._told} {self._path} is of a fit on other data or with other parameters. Give another folder, "
-                "delete the file, or give the data and parameters that it was begun with."
+                "delete the file, or give the data and parameters that it was begun with. In the name of a folder "
+                "{fit} stands for the fit, so that each has one of its own."
             )
-        return _engine.Progress(
-            epoch=said["epoch"],
-            is_done=said["is_done"],
-            state=_engine.State(_listed(arrays, "variables"), _listed(arrays, "optimizer")),
-            judged=said["judged"],
-            kept=_listed(arrays, "kept") if said["has_kept"] else None,
-            recent=tuple(_listed(arrays, f"recent{index}") for index in range(said["n_recent"])),
-        )
+        return progress
 
     def save(self, progress: _engine.Progress) -> None:
         """Write the progress; where that fails, say so and leave the file before as it was."""
+        writer = Writer(FORMS)
         said = {
             "format": _FORMAT,
             "fingerprint": self._fingerprint,
             "epoch": progress.epoch,
             "is_done": progress.is_done,
-            "judged": _plain(progress.judged),
+            "judged": writer.node(dict(progress.judged)),
+            "callbacks": writer.node([dict(one) for one in progress.callbacks]),
             "has_kept": progress.kept is not None,
             "n_recent": len(progress.recent),
         }
@@ -110,11 +156,12 @@ class CheckpointFolder:
             "variables": progress.state.variables,
             "optimizer": progress.state.optimizer,
             "kept": progress.kept or [],
+            "said": writer.arrays,
             **{f"recent{index}": one for index, one in enumerate(progress.recent)},
         }
         arrays = {f"{name}-{place}": one for name, values in lists.items() for place, one in enumerate(values)}
+        arrays["said"] = np.frombuffer(json.dumps(said).encode(), np.uint8)
         try:
-            arrays["said"] = np.frombuffer(json.dumps(said).encode(), np.uint8)
             write_whole(self._path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
         except OSError as error:
             warnings.warn(
@@ -128,15 +175,19 @@ class CheckpointFolder:
         return f"The 'checkpoint' of {self._owner}:"
 
 
+def _progress_of(said: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> _engine.Progress:
+    reader = Reader(FORMS, _listed(arrays, "said"), [])
+    return _engine.Progress(
+        epoch=said["epoch"],
+        is_done=said["is_done"],
+        state=_engine.State(_listed(arrays, "variables"), _listed(arrays, "optimizer")),
+        judged=reader.value(said["judged"]),
+        kept=_listed(arrays, "kept") if said["has_kept"] else None,
+        recent=tuple(_listed(arrays, f"recent{index}") for index in range(said["n_recent"])),
+        callbacks=tuple(reader.value(said["callbacks"])),
+    )
+
+
 def _listed(arrays: Mapping[str, NDArray[Any]], name: str) -> list[NDArray[Any]]:
     places = sorted(int(key.rpartition("-")[2]) for key in arrays if key.rpartition("-")[0] == name)
     return [arrays[f"{name}-{place}"] for place in places]
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(one) for one in value]
-    return value.item() if isinstance(value, np.generic) else value

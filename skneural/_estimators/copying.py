@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any, Self
 
@@ -62,7 +63,11 @@ class Copied:
     def _take(self, fields: dict[str, Any]) -> None:
         if _REQUEST in fields:
             fields[_REQUEST] = metadata_request_from(self, fields[_REQUEST])
-        vars(self).update(fields)
+        # A parameter that an earlier version did not have yet has its default.
+        parameters = inspect.signature(type(self).__init__).parameters
+        names = self._get_param_names()  # type: ignore[attr-defined]
+        defaults = {name: parameters[name].default for name in names if name in parameters}
+        vars(self).update({**{name: value for name, value in defaults.items() if name not in fields}, **fields})
 
     def __getstate__(self) -> dict[str, Any]:
         return to_pickled(self._to_stored_fields)

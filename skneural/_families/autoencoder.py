@@ -20,7 +20,7 @@ from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
 from skneural._routed import Routed
 from skneural._rows.weights import finite_sum
-from skneural._types import RandomState, Rows
+from skneural._types import Folder, RandomState, Rows
 
 from .autoencoder_training import LOSSES, TrainedAutoencoder
 from .base import SHARED_CONSTRAINTS
@@ -186,6 +186,8 @@ class Autoencoder(TrainedAutoencoder):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -216,6 +218,8 @@ class Autoencoder(TrainedAutoencoder):
         self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)

@@ -14,13 +14,23 @@ from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
 from skneural._routed import Routed
 from skneural._rows.weights import finite_sum
-from skneural._types import RandomState, Rows
+from skneural._types import Folder, RandomState, Rows
 
 from .base import SHARED_CONSTRAINTS
 from .clustering_training import WAYS, TrainedClustering
 from .paragraphs import with_shared_paragraphs
 
-_SHARED = ("activation", "learning_rate", "learning_rate_schedule", "batch_size", "shuffle", "random_state", "verbose")
+_SHARED = (
+    "activation",
+    "learning_rate",
+    "learning_rate_schedule",
+    "batch_size",
+    "shuffle",
+    "checkpoint",
+    "checkpoint_every",
+    "random_state",
+    "verbose",
+)
 
 
 @with_shared_paragraphs
@@ -178,6 +188,8 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         shuffle: bool = True,
         tol: float = 1e-3,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -200,6 +212,8 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         self.shuffle = shuffle
         self.tol = tol
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)

@@ -19,6 +19,7 @@ from skneural import _engine
 from skneural._architectures.clustering import Clustering, build_clustering, clustering_on_raw_columns
 from skneural._architectures.convolutional import image_shape_of
 from skneural._architectures.embedding import EMBEDDING
+from skneural._estimators.checkpoints import kept_in
 from skneural._estimators.keras_arguments import Schedule
 from skneural._geometry.cluster_densities import ClusterDensities
 from skneural._geometry.image_maps import Deformations
@@ -163,7 +164,10 @@ class TrainedClustering(FamilyTransformer):
         self, train: TrainingRows, held_out: TrainingRows | None, settings: _engine.Settings, schedule: Schedule
     ) -> _engine.Result:
         data = self._data(train)
-        return _engine.fit(self._network, data, None, self._way.settings(settings, data))
+        settings = self._way.settings(settings, data)
+        if self._is_kept(schedule):
+            settings = kept_in(self, self._network, (data, None), settings)
+        return _engine.fit(self._network, data, None, settings)
 
     def _auto_batch_size(self, n_rows: int) -> int:
         return int(np.clip(2 ** int(np.log2(max(n_rows, 8) / 8)), 32, _MAX_BATCH))

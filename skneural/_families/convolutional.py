@@ -21,7 +21,7 @@ from skneural._architectures.convolutional import (
 from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._routed import Routed
 from skneural._rows.validation import moments_of_all_values
-from skneural._types import ClassWeight, RandomState
+from skneural._types import ClassWeight, Folder, RandomState
 
 from .base import (
     CLASSIFIER_CONSTRAINTS,
@@ -316,6 +316,8 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -348,6 +350,8 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)
@@ -425,6 +429,8 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -456,6 +462,8 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack
 from skneural._architectures.dense import DenseArchitecture, build_dense
 from skneural._compat.scikit_names import Interval
 from skneural._routed import Routed
-from skneural._types import ClassWeight, RandomState
+from skneural._types import ClassWeight, Folder, RandomState
 
 from .base import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes
 from .paragraphs import Paragraphs, with_shared_paragraphs
@@ -112,6 +112,8 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -137,6 +139,8 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)
@@ -202,6 +206,8 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -226,6 +232,8 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)

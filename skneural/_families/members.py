@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skneural import _engine
+from skneural._estimators.checkpoints import kept_in
 from skneural._estimators.keras_arguments import Schedule
 from skneural._parallel import current_conduct, current_task, parallel_fits
 from skneural._rows.training_rows import TrainingRows
@@ -149,7 +150,10 @@ class OfMembers(FamilyEstimator):
         def run_of(place: int) -> Run:
             rows, judged = self._rows_of_member(place, train, held_out)
             own = replace(unseen if place else settings, seed=members.seeds[place].order)
-            return self._data(rows), None if judged is None else self._data(judged), own
+            data = self._data(rows), None if judged is None else self._data(judged)
+            if self._is_kept(schedule):
+                own = kept_in(self, members.networks[place], data, own, f"member-{place}")
+            return *data, own
 
         return mean_result(members.fit([partial(run_of, place) for place in range(len(members.seeds))]))
 

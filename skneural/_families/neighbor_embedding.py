@@ -14,12 +14,21 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
 from skneural._routed import Routed
-from skneural._types import RandomState, Rows
+from skneural._types import Folder, RandomState, Rows
 
 from .base import SHARED_CONSTRAINTS
 from .neighbor_training import TrainedNeighborEmbedding
 
-_SHARED = ("activation", "learning_rate_schedule", "shuffle", "warm_start", "random_state", "verbose")
+_SHARED = (
+    "activation",
+    "learning_rate_schedule",
+    "shuffle",
+    "warm_start",
+    "checkpoint",
+    "checkpoint_every",
+    "random_state",
+    "verbose",
+)
 
 
 class NeighborEmbedding(TrainedNeighborEmbedding):
@@ -87,6 +96,13 @@ class NeighborEmbedding(TrainedNeighborEmbedding):
         Whether ``fit`` goes on from the network of the last fit and the places that it gives to the rows.
     callbacks : list, dict, keras.callbacks.Callback or class, default=None
         Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.
+    checkpoint : str, path or None, default=None
+        A folder in which the training is kept. After a kill the same ``fit``, on the same data with the same
+        parameters, goes on from there and ends at the same weights; one that had ended comes back at once, and any
+        other is an error. ``{fit}`` in its name stands for the fit: each then has a folder of its own. Needs an int as
+        ``random_state``. Training that goes on from a network (``partial_fit``, ``warm_start``) is not kept.
+    checkpoint_every : int, default=1
+        Epochs after which the training is kept again.
     random_state : int, numpy.random.RandomState or None, default=None
         Draws initial weights, radial units, the layout, deformations, neighbours and the order of rows. An int gives
         the same result each time, whatever the number of cores.
@@ -200,6 +216,8 @@ class NeighborEmbedding(TrainedNeighborEmbedding):
         shuffle: bool = True,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -225,6 +243,8 @@ class NeighborEmbedding(TrainedNeighborEmbedding):
         self.shuffle = shuffle
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)

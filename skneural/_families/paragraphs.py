@@ -62,6 +62,14 @@ PARAMETERS: Paragraphs = {
         "list, dict, keras.callbacks.Callback or class",
         "Keras callbacks. Those of scikit-learn are set with ``set_callbacks``.",
     ),
+    "checkpoint": (
+        "str, path or None",
+        "A folder in which the training is kept. After a kill the same ``fit``, on the same data with the same "
+        "parameters, goes on from there and ends at the same weights; one that had ended comes back at once, and any "
+        "other is an error. ``{fit}`` in its name stands for the fit: each then has a folder of its own. Needs an int "
+        "as ``random_state``. Training that goes on from a network (``partial_fit``, ``warm_start``) is not kept.",
+    ),
+    "checkpoint_every": ("int", "Epochs after which the training is kept again."),
     "random_state": (
         "int, numpy.random.RandomState or None",
         "Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result "

@@ -19,7 +19,7 @@ from skneural._estimators.targets import mean_and_scale
 from skneural._routed import Routed
 from skneural._rows.containers import rows_in_objects
 from skneural._rows.sequences import validate_sequences
-from skneural._types import ClassWeight, RandomState
+from skneural._types import ClassWeight, Folder, RandomState
 
 from .base import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes, is_one_size
 from .paragraphs import Paragraphs, with_shared_paragraphs
@@ -327,6 +327,8 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -360,6 +362,8 @@ class RecurrentNetClassifier(_RecurrentNet, FamilyClassifier):
         self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)
@@ -444,6 +448,8 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         tol: float = 1e-4,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -476,6 +482,8 @@ class RecurrentNetRegressor(_RecurrentNet, FamilyRegressor):
         self.tol = tol
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)

@@ -15,7 +15,7 @@ from skneural._estimators.targets import scaling_for
 from skneural._routed import Routed
 from skneural._rows.tables import FROM_DTYPE
 from skneural._rows.training_rows import TrainingRows
-from skneural._types import ClassWeight, RandomState
+from skneural._types import ClassWeight, Folder, RandomState
 
 from .base import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, Head
 from .paragraphs import Paragraphs, with_shared_paragraphs
@@ -148,6 +148,8 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
         compute_importances: bool = False,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -179,6 +181,8 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
         self.compute_importances = compute_importances
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)
@@ -314,6 +318,8 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
         compute_importances: bool = False,
         warm_start: bool = False,
         callbacks: Any = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -344,6 +350,8 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
         self.compute_importances = compute_importances
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)

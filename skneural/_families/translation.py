@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from skneural._estimators.one_state import of_one_state
 from skneural._rows.sentences import check_sentences
 from skneural._rows.subwords import N_FIXED_TOKENS, TOKENIZERS
 from skneural._rows.validation import check_lengths
-from skneural._types import RandomState
+from skneural._types import Folder, RandomState
 
 from .base import SHARED_CONSTRAINTS
 from .bleu import bleu_of, check_sacrebleu
@@ -33,6 +32,8 @@ _SHARED = (
     "n_iter_no_change",
     "tol",
     "warm_start",
+    "checkpoint",
+    "checkpoint_every",
     "random_state",
     "verbose",
 )
@@ -112,10 +113,6 @@ class Seq2SeqTranslator(TrainedTranslator):
         Fraction of the pairs split off for ``early_stopping``, drawn with ``random_state``; ignored with ``X_val``.
     tol : float, default=0.0
         The least improvement of ``monitor`` that counts.
-    checkpoint : str, path or None, default=None
-        A folder in which the training is kept after each epoch. After a kill the same ``fit``, on the same data with
-        the same parameters, goes on from there and ends at the same weights. Needs an int as ``random_state``. Training
-        that goes on from a fitted network (``partial_fit``, ``warm_start``) is not kept.
     beam_size : int, default=4
         Translations that are followed at the same time; 1 takes the likeliest token each time.
     length_penalty : float, default=1.0
@@ -192,7 +189,6 @@ class Seq2SeqTranslator(TrainedTranslator):
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "n_averaged": _SIZE,
         "monitor": [StrOptions({"loss", "bleu"})],
-        "checkpoint": [str, PathLike, None],
         "beam_size": _SIZE,
         "length_penalty": [Interval(Real, None, None, closed="neither")],
     }
@@ -225,7 +221,8 @@ class Seq2SeqTranslator(TrainedTranslator):
         validation_fraction: float = 0.05,
         n_iter_no_change: float = 3,
         tol: float = 0.0,
-        checkpoint: str | PathLike[str] | None = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         beam_size: int = 4,
         length_penalty: float = 1.0,
         warm_start: bool = False,
@@ -259,6 +256,7 @@ class Seq2SeqTranslator(TrainedTranslator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.beam_size = beam_size
         self.length_penalty = length_penalty
         self.warm_start = warm_start

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -84,11 +83,6 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
             )
         if self.monitor == "bleu":
             check_sacrebleu(f"{owner}(monitor='bleu')")
-        if self.checkpoint is not None and not isinstance(self.random_state, int | np.integer):
-            raise ValueError(
-                f"The 'checkpoint' parameter of {owner} needs a fit that is the same each time. Got random_state="
-                f"{self.random_state!r}: give an int."
-            )
 
     def _optimizer(self) -> tuple[type, dict[str, Any]]:
         arguments = {
@@ -183,9 +177,6 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
             list(rows.X), list(rows.y), rows.weights, length=length, begin=BEGIN, end=END, seed=self._seeds.order
         )
         return TrainingRows(_engine.ManyInputs(packed), None, None)
-
-    def _checkpoint_folder(self) -> str | os.PathLike[str] | None:
-        return self.checkpoint
 
     def _data(self, rows: TrainingRows) -> _engine.Data:
         return _engine.Data.of(rows.X)

@@ -15,7 +15,7 @@ from skneural._estimators.one_state import of_one_state
 from skneural._estimators.supervised import SupervisedEstimator
 from skneural._estimators.targets import RegressionTargets, check_values, to_safe_sizes
 from skneural._rows.containers import shape_of
-from skneural._types import RandomState, Rows
+from skneural._types import Folder, RandomState, Rows
 
 from .outputs import count_outputs
 
@@ -39,6 +39,14 @@ class KerasRegressor(SupervisedEstimator, scikeras.wrappers.KerasRegressor):
     random_state : int, numpy.random.RandomState or None, default=None
         Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result each
         time.
+    checkpoint : str, path or None, default=None
+        A folder in which the training is kept. After a kill the same ``fit``, on the same data with the same
+        parameters, goes on from there and ends at the same weights; one that had ended comes back at once, and any
+        other is an error. ``{fit}`` in its name stands for the fit: each then has a folder of its own. Needs an int as
+        ``random_state``. Training that goes on from a fitted network is not kept. Where the model function has a
+        parameter of this name, it is that function's alone.
+    checkpoint_every : int, default=1
+        Epochs after which the training is kept again.
     optimizer : str, keras.optimizers.Optimizer or class, default="rmsprop"
         Used where the model is not compiled yet. ``optimizer__learning_rate`` and the like go to its constructor.
     loss : str, keras.losses.Loss, class or callable, default=None
@@ -119,6 +127,8 @@ class KerasRegressor(SupervisedEstimator, scikeras.wrappers.KerasRegressor):
         build_fn: Any = None,
         warm_start: bool = False,
         random_state: RandomState = None,
+        checkpoint: Folder = None,
+        checkpoint_every: int = 1,
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Any = None,
@@ -150,6 +160,8 @@ class KerasRegressor(SupervisedEstimator, scikeras.wrappers.KerasRegressor):
             epochs=epochs,
             **kwargs,
         )
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def __sklearn_tags__(self) -> Tags:
         return self._tags("regressor", regressor_tags=RegressorTags(), classifier_tags=None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+import keras
+
+from skneural._engine.identity.parts import is_plain
 from skneural._engine.model.network import Network
 from skneural._engine.records import Progress, Result, Settings, State
 
@@ -28,6 +32,7 @@ class Job:
     epoch: int = field(init=False)
     is_done: bool = field(init=False, default=False)
     judge: EpochJudge = field(init=False)
+    _callback_states: tuple[Mapping[str, Any], ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         self.judge = EpochJudge(self.settings)
@@ -58,14 +63,28 @@ class Job:
             self.state, self.epoch, self.is_done = progress.state, progress.epoch, progress.is_done
             self.has_trained = progress.epoch > self.settings.initial_epoch
             self.judge.go_on(progress.judged, progress.kept, progress.recent)
+            self._callback_states = progress.callbacks
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run was begun in another call."""
+        return self.has_trained and self.epoch > self.settings.initial_epoch
+
+    def restore_callbacks(self) -> None:
+        """Tell Keras's own callbacks, which forget all when training begins, what they knew."""
+        for callback, state in zip(self.settings.callbacks, self._callback_states, strict=False):
+            if state:
+                vars(callback).update(state)
 
     def keep(self) -> None:
-        """Have the progress kept."""
-        if self.settings.keeper is not None:
+        """Have the progress kept, where it is time for that."""
+        is_due = self.is_done or (self.epoch - self.settings.initial_epoch) % self.settings.keep_every == 0
+        if self.settings.keeper is not None and is_due:
             judge = self.judge
             kept = None if judge.kept is None else judge.kept.variables
             recent = tuple(state.variables for state in judge.recent)
-            progress = Progress(self.epoch, self.is_done, self.state, judge.judged(), kept, recent)
+            callbacks = tuple(_state_of(callback) for callback in self.settings.callbacks)
+            progress = Progress(self.epoch, self.is_done, self.state, judge.judged(), kept, recent, callbacks)
             self.settings.keeper.save(progress)
 
     def result(self, way: Way, why_keras: str | None, *, is_interrupted: bool) -> Result:
@@ -85,3 +104,19 @@ class Job:
             way=way,
             why_keras=why_keras,
         )
+
+
+def _state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """What one of Keras's own callbacks has seen so far; those of users see to themselves."""
+    if not type(callback).__module__.startswith("keras."):
+        return {}
+    return {
+        name: value
+        for name, value in vars(callback).items()
+        if name != "params" and (is_plain(value) or _is_comparison(value))
+    }
+
+
+def _is_comparison(value: Any) -> bool:
+    """Tell whether this is what a callback compares values by; EarlyStopping changes min_delta when it chooses it."""
+    return inspect.isfunction(value) and getattr(keras.ops, value.__name__, None) is value

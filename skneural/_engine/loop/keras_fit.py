@@ -65,19 +65,17 @@ class _Batches(keras.utils.PyDataset):
 class _ScheduleCallback(keras.callbacks.Callback):
     """Sets the learning rate of each epoch, ahead of the user's own callbacks."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rate: Any) -> None:
         super().__init__()
         self._settings = settings
-
-    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        self._rate = self.model.optimizer.learning_rate.numpy()
+        self._rate = rate
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self.model.optimizer.learning_rate = self._settings.learning_rate_in(epoch, self._rate)
 
-    def restore(self) -> None:
+    def restore(self, model: keras.Model) -> None:
         """Undo the schedule, also when training was cut short."""
-        self.model.optimizer.learning_rate = self._rate
+        model.optimizer.learning_rate = self._rate
 
 
 class _JobCallback(keras.callbacks.Callback):
@@ -93,6 +91,7 @@ class _JobCallback(keras.callbacks.Callback):
         if restored:
             self._job.epoch = restored
             self._batches.go_on_from(restored)
+        self._job.restore_callbacks()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._job.ask()
@@ -100,7 +99,11 @@ class _JobCallback(keras.callbacks.Callback):
             self._job.settings.on_epoch_begin(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._job.end_epoch(logs if logs is not None else {}, self._weights)
+        job = self._job
+        job.end_epoch(logs if logs is not None else {}, self._weights)
+        if job.settings.keeper is not None and not job.is_done:
+            job.state = State.of_model(self.model)
+            job.keep()
         if self._job.judge.stopped_by is not None:
             self.model.stop_training = True
 
@@ -121,14 +124,19 @@ class KerasFit:
         self._job = job
         self._train = train
         self._validation = validation
-        self._scheduling = [] if job.settings.learning_rate_factors is None else [_ScheduleCallback(job.settings)]
+        self._scheduling: list[_ScheduleCallback] = []
+        if job.settings.learning_rate_factors is not None:
+            rate = job.network.model.optimizer.learning_rate.numpy()
+            self._scheduling = [_ScheduleCallback(job.settings, rate)]
 
     def prepare(self) -> None:
         """Raise for what Keras cannot do."""
         _check_dtype_of_penalties(self._job.network.model)
 
     def begin(self) -> None:
-        """Do nothing: Keras tells its callbacks."""
+        """Bring the state of a run that goes on into the model; Keras tells its callbacks."""
+        if self._job.goes_on:
+            self._job.state.write_to(self._job.network.model)
 
     def run(self) -> None:
         """Train for all epochs."""
@@ -136,6 +144,7 @@ class KerasFit:
         arguments = dict(settings.keras_fit_arguments)
         dtype = input_dtype(model) if len(self._train.inputs) == 1 and self._train.names is None else None
         batches = _Batches(self._train, settings.batch_size, dtype, settings, job.network)
+        batches.go_on_from(job.epoch)
         if self._validation is not None:
             size = settings.validation_batch_size or settings.batch_size
             arguments["validation_data"] = _Batches(self._validation, size, dtype, None)
@@ -145,7 +154,7 @@ class KerasFit:
                 model.fit(
                     batches,
                     epochs=settings.initial_epoch + settings.epochs,
-                    initial_epoch=settings.initial_epoch,
+                    initial_epoch=job.epoch,
                     verbose=settings.verbose,
                     callbacks=[*self._scheduling, *settings.callbacks, _JobCallback(job, batches)],
                     shuffle=False,
@@ -156,7 +165,7 @@ class KerasFit:
             job.has_trained = job.judge.n_epochs > 0 or int(model.optimizer.iterations) > n_steps_before
         if job.n_epochs_left > 0:
             job.judge.stopped_by = job.judge.stopped_by or "callback"
-        job.is_done = True
+        job.is_done, job.state = True, State.of_model(model)
 
     def end(self) -> None:
         """Do nothing: Keras tells its callbacks."""
@@ -164,7 +173,7 @@ class KerasFit:
     def put_right(self) -> None:
         """Undo the schedule."""
         for schedule in self._scheduling:
-            schedule.restore()
+            schedule.restore(self._job.network.model)
         self._job.state = State.of_model(self._job.network.model)
 
 

@@ -73,9 +73,9 @@ class OwnEpochs:
         """Tell the callbacks that training begins; they may have all of it behind them."""
         job = self.job
         if is_watched(job):
-            if job.has_trained:
-                # The run was begun in another process.
+            if job.goes_on:
                 self.callbacks.publish(job.state)
+                job.restore_callbacks()
             job.epoch, job.state = self.callbacks.resumed(job.epoch, job.state)
         job.is_done = job.is_done or job.n_epochs_left < 1
 

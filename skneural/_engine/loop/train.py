@@ -52,8 +52,9 @@ def train(job: Job, runner: Runner) -> Result:
     conduct.begin(n_epochs)
     try:
         job.ask()
-        runner.prepare()
         job.go_on()
+        if not job.is_done:
+            runner.prepare()
         runner.begin()
         while not job.is_done:
             job.ask()
