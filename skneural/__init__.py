@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ._families.recurrent import RecurrentNetClassifier, RecurrentNetRegressor
     from ._families.tabular import TabularNetClassifier, TabularNetRegressor
     from ._families.translation import Seq2SeqTranslator
+    from ._onnx.export import register_onnx_converters, to_onnx
     from ._parallel.backend import parallel_fits
     from ._stored.file import load
     from ._versions import show_versions
@@ -59,7 +60,9 @@ __all__ = [
     "exceptions",
     "load",
     "parallel_fits",
+    "register_onnx_converters",
     "show_versions",
+    "to_onnx",
 ]
 
 _MODULE_OF = {
@@ -85,7 +88,9 @@ _MODULE_OF = {
     "TrainingCurveDisplay": "._displays._training_curves",
     "load": "._stored.file",
     "parallel_fits": "._parallel.backend",
+    "register_onnx_converters": "._onnx.export",
     "show_versions": "._versions",
+    "to_onnx": "._onnx.export",
 }
 
 

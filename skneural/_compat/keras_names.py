@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.models.functional import Functional
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 from keras.src.random.seed_generator import global_seed_generator
 from tensorflow.core.protobuf import config_pb2
@@ -333,3 +334,14 @@ def stateless_optimizer(base: type[keras.optimizers.Optimizer]) -> type[keras.op
     # Behind the optimizer's own class, whose overrides stay, and before the base classes.
     stateless: Any = type(f"Stateless{base.__name__}", (base, _StatelessOptimizer), {})
     return stateless
+
+
+def calls_of(model: keras.Model) -> list[tuple[Any, list[Any], Any]] | None:
+    """Give a functional model's layers in the order of their calls, with the tensors taken and the one given.
+
+    None for a model whose class computes what it likes. Keras 3.15, ``Function._nodes_by_depth``.
+    """
+    if not isinstance(model, Functional) or type(model).call is not Functional.call:
+        return None
+    nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
+    return [(node.operation, node.input_tensors, node.outputs[0]) for node in nodes if not node.is_input]

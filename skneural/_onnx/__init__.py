@@ -1,0 +1,1 @@
+"""Networks in the operators of ONNX, for runtimes that know neither Keras nor Python."""
