@@ -273,6 +273,14 @@ def test_nan_sparse_rows_and_generators_come_back():
     assert through_plain_data(FunctionTransformer()).func is None
 
 
+def test_numbers_of_bfloat16_come_back():
+    value = keras.ops.convert_to_numpy(keras.ops.cast([[1.5], [2.0]], "bfloat16"))
+    found = through_plain_data(value)
+    assert (found.dtype, found.tolist()) == (value.dtype, value.tolist())
+    assert through_plain_data(value[0, 0]) == 1.5
+    assert type(through_plain_data(value[0, 0])) is type(value[0, 0])
+
+
 def test_parts_of_keras_come_back_with_all_of_their_arguments():
     loss, metric, optimizer, schedule, penalty = through_plain_data(
         [

@@ -147,19 +147,13 @@ class CheckpointFolder:
             "fingerprint": self._fingerprint,
             "epoch": progress.epoch,
             "is_done": progress.is_done,
+            "state": writer.node([progress.state.variables, progress.state.optimizer]),
             "judged": writer.node(dict(progress.judged)),
+            "kept": writer.node(progress.kept),
+            "recent": writer.node(list(progress.recent)),
             "callbacks": writer.node([dict(one) for one in progress.callbacks]),
-            "has_kept": progress.kept is not None,
-            "n_recent": len(progress.recent),
         }
-        lists = {
-            "variables": progress.state.variables,
-            "optimizer": progress.state.optimizer,
-            "kept": progress.kept or [],
-            "said": writer.arrays,
-            **{f"recent{index}": one for index, one in enumerate(progress.recent)},
-        }
-        arrays = {f"{name}-{place}": one for name, values in lists.items() for place, one in enumerate(values)}
+        arrays = {str(place): one for place, one in enumerate(writer.arrays)}
         arrays["said"] = np.frombuffer(json.dumps(said).encode(), np.uint8)
         try:
             write_whole(self._path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
@@ -176,18 +170,13 @@ class CheckpointFolder:
 
 
 def _progress_of(said: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> _engine.Progress:
-    reader = Reader(FORMS, _listed(arrays, "said"), [])
+    reader = Reader(FORMS, [arrays[str(place)] for place in range(len(arrays))], [])
     return _engine.Progress(
         epoch=said["epoch"],
         is_done=said["is_done"],
-        state=_engine.State(_listed(arrays, "variables"), _listed(arrays, "optimizer")),
+        state=_engine.State(*reader.value(said["state"])),
         judged=reader.value(said["judged"]),
-        kept=_listed(arrays, "kept") if said["has_kept"] else None,
-        recent=tuple(_listed(arrays, f"recent{index}") for index in range(said["n_recent"])),
+        kept=reader.value(said["kept"]),
+        recent=tuple(reader.value(said["recent"])),
         callbacks=tuple(reader.value(said["callbacks"])),
     )
-
-
-def _listed(arrays: Mapping[str, NDArray[Any]], name: str) -> list[NDArray[Any]]:
-    places = sorted(int(key.rpartition("-")[2]) for key in arrays if key.rpartition("-")[0] == name)
-    return [arrays[f"{name}-{place}"] for place in places]

@@ -66,8 +66,9 @@ class Copied:
         # A parameter that an earlier version did not have yet has its default.
         parameters = inspect.signature(type(self).__init__).parameters
         names = self._get_param_names()  # type: ignore[attr-defined]
-        defaults = {name: parameters[name].default for name in names if name in parameters}
-        vars(self).update({**{name: value for name, value in defaults.items() if name not in fields}, **fields})
+        later = [name for name in names if name in parameters and name not in fields]
+        defaults = {name: parameters[name].default for name in later}
+        vars(self).update({name: one for name, one in defaults.items() if one is not inspect.Parameter.empty} | fields)
 
     def __getstate__(self) -> dict[str, Any]:
         return to_pickled(self._to_stored_fields)

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from skneural import _engine
 from skneural._compat.keras_names import optimizer_config
@@ -131,6 +132,12 @@ def _layer_of(node: Node, reader: Reader) -> Any:
     return _engine.brought_back(reader.value(node))
 
 
+def _bfloat16_of(node: Node, reader: Reader) -> Any:
+    is_array, place = checked(node, list, 2)
+    values = reader.array(place).view(tf.bfloat16.as_numpy_dtype)
+    return values if is_array else values[()]
+
+
 KERAS_FORMS = (
     Form(
         "keras",
@@ -147,6 +154,13 @@ KERAS_FORMS = (
         lambda value: isinstance(value, keras.DTypePolicy) and type(value) is keras.DTypePolicy,
         lambda value, _: value.name,
         lambda node, _: keras.DTypePolicy(checked(node, str)),
+    ),
+    Form(
+        "bfloat16",
+        lambda value: isinstance(value, np.ndarray | np.generic) and value.dtype.name == "bfloat16",
+        # NumPy's files know no such numbers.
+        lambda value, writer: [np.ndim(value) > 0, writer.array(np.asarray(value).view(np.uint16))],
+        _bfloat16_of,
     ),
     Form(
         "tensor",
