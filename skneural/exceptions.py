@@ -2,6 +2,8 @@
 
 ::
 
+    RuntimeError
+     +-- ReadError                  rows that lie outside of the memory could not be read
     ValueError
      +-- TrainingDivergedError      the loss or a weight became NaN or infinite
     UserWarning
@@ -36,6 +38,36 @@ class TrainingDivergedError(ValueError):
             f"The {self.what} became {became} in epoch {self.epoch}. Try a smaller learning_rate "
             "(a tenth of the present one), scale X (a StandardScaler in front), or clip the gradients "
             "(optimizer__clipnorm=1.0)."
+        )
+
+
+class ReadError(RuntimeError):
+    """Rows that are read part after part, from a file or an object of the user's, could not be read.
+
+    Parameters
+    ----------
+    start, stop : int
+        The rows that were wanted, the last one not among them.
+    n_rows : int
+        All rows that there are.
+    n_read : int
+        How many had been read before, in all passes over them.
+    reason : str
+        What stood in the way.
+    """
+
+    def __init__(self, start: int, stop: int, n_rows: int, n_read: int, reason: str) -> None:
+        super().__init__(start, stop, n_rows, n_read, reason)
+        self.start = start
+        self.stop = stop
+        self.n_rows = n_rows
+        self.n_read = n_read
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"Rows {self.start} to {self.stop} of the {self.n_rows} in X could not be read: {self.reason}. "
+            f"Before, {self.n_read} rows had been read in all."
         )
 
 

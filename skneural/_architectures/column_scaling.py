@@ -49,8 +49,12 @@ class ColumnScaling:
             variance = np.full_like(variance, variance.mean())
         return cls(first + mean, np.where(variance > 0, np.sqrt(variance), 1.0))
 
-    def scaled(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Scale rows of shape (n, n_features)."""
+    def scaled(self, X: Any) -> Any:
+        """Scale rows of shape (n, n_features); those that are stored, when they are read."""
+        if isinstance(X, _engine.StoredRows):
+            return X.changed(
+                lambda rows: np.asarray((rows - self.mean) / self.scale, np.float32), X.shape[1:], "float32"
+            )
         return mapped(X, X.shape, np.float32, lambda part: (X[part] - self.mean) / self.scale)
 
     def unscaled(self, rows: NDArray[Any]) -> NDArray[Any]:

@@ -27,6 +27,7 @@ from .model.ends import rows_for
 from .model.network import Network
 from .prediction import predict, predicts_itself
 from .records import Blueprint, Data, EarlyStopping, Keeper, ManyInputs, Progress, Result, Settings, State, Step
+from .stored_rows import Source, StoredRows
 from .threads import take_share_of_cores
 from .training import fit
 from .xla.own_steps import StepBatch, StepCall
@@ -47,10 +48,12 @@ __all__ = [
     "Progress",
     "Result",
     "Settings",
+    "Source",
     "State",
     "Step",
     "StepBatch",
     "StepCall",
+    "StoredRows",
     "attributes_beside_config",
     "brought_back",
     "carried",

@@ -6,6 +6,8 @@ import os
 import traceback
 from pathlib import Path
 
+from skneural.exceptions import ReadError
+
 # Set where this package's own tests run: a fault of ours must not pass for something that cannot be compiled.
 _RAISES_OWN_FAULTS = "SKNEURAL_RAISES_OWN_FAULTS" in os.environ
 _PACKAGE = str(Path(__file__).parent)
@@ -19,6 +21,8 @@ def obstacle_from(error: Exception) -> ObstacleError:
     """Say in one line what went wrong in what a user, Keras or TensorFlow has written."""
     if isinstance(error, ObstacleError):
         return error
+    if isinstance(error, ReadError):
+        raise error
     if _RAISES_OWN_FAULTS and _is_ours(error):
         raise error
     return ObstacleError(f"{type(error).__name__}: {[*str(error).strip().splitlines(), ''][0]}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from .conduct import Conduct
+from .stored_rows import StoredRows
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 # An array by name, the shape of one row of it (of a table: of the whole) and its dtype.
 ArrayForm: TypeAlias = tuple[str, tuple[int, ...], str]
-RowArray: TypeAlias = "NDArray[Any] | sparse.csr_array"
+RowArray: TypeAlias = "NDArray[Any] | sparse.csr_array | StoredRows"
 
 
 class ManyInputs:
@@ -109,7 +110,7 @@ class Data:
 
     def take(self, rows: slice) -> Data:
         """Give some of the rows."""
-        inputs = tuple(one[rows] for one in self.inputs)
+        inputs = tuple(one.at(rows) if isinstance(one, StoredRows) else one[rows] for one in self.inputs)
         targets = self.targets if self.targets is None else self.targets[rows]
         if self.target_input is not None:
             targets = inputs[self.target_input]

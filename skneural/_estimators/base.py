@@ -19,7 +19,6 @@ from sklearn.callback import with_callbacks
 from skneural import _engine
 from skneural._compat.scikit_names import has_callbacks, keras_callbacks
 from skneural._parallel import current_conduct
-from skneural._rows.containers import check_container
 from skneural._rows.training_rows import TrainingRows, split_rows
 from skneural._rows.validation import are_few, merge_equal_rows, validate_rows
 from skneural._rows.weights import validate_weights
@@ -179,8 +178,7 @@ class NeuralEstimator(LinkedToItsPage, Predicting):
 
     def _validate(self, X: Any, y: Any, sample_weight: Any, *, reset: bool, class_weight: Any = None) -> TrainingRows:
         """Arrays from what the user gave."""
-        check_container(type(self).__name__, X)
-        X = self._validate_rows(X, reset=reset)
+        X = self._validate_rows(self._opened(X), reset=reset)
         return TrainingRows(X, None, validate_weights(sample_weight, X.shape[0]))
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:
@@ -226,7 +224,7 @@ class NeuralEstimator(LinkedToItsPage, Predicting):
         if not fraction:
             return self._weighted_by_class(rows), None
         trained, held_out = split_rows(self._strata(rows.y), rows.n_rows, fraction, self._seeds.split)
-        return self._weighted_by_class(rows.take(trained)), rows.take(held_out).for_judging()
+        return self._weighted_by_class(rows.take(trained)), rows.take(held_out).gathered().for_judging()
 
     def _weighted_by_class(self, rows: TrainingRows) -> TrainingRows:
         """Rows to train on, class weights multiplied in; those of a class of weight zero are left out."""

@@ -14,6 +14,7 @@ from skneural import _engine
 from skneural._compat.keras_names import without_retracing_warnings
 from skneural._compat.scikit_names import keras_callbacks
 from skneural._rows.containers import check_container
+from skneural._rows.stores import opened
 
 from .fitted_model import FittedModel
 from .keras_arguments import is_count
@@ -26,6 +27,14 @@ _LARGEST_SAFE = 1e18
 class Predicting(FittedModel):
     """An estimator whose network answers to rows."""
 
+    # Whether rows that are stored outside of the memory are read part after part; else they are read whole.
+    _reads_in_parts = True
+
+    def _opened(self, X: Any) -> Any:
+        """X as it is in memory, or as rows that are stored elsewhere."""
+        check_container(type(self).__name__, X)
+        return opened(type(self).__name__, X, in_parts=self._reads_in_parts)
+
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:
         """X of shape (n, ...) as the estimator takes it; with ``reset`` its features are learned."""
         raise NotImplementedError
@@ -37,8 +46,7 @@ class Predicting(FittedModel):
     def _predict_raw(self, X: Any, **kwargs: Any) -> NDArray[np.float32]:
         """Outputs of the network, shape (n, n_outputs)."""
         check_is_fitted(self)
-        check_container(type(self).__name__, X)
-        X = self._encode_features(self._validate_rows(X, reset=False))
+        X = self._encode_features(self._validate_rows(self._opened(X), reset=False))
         self._check_indices(X)
         called = self._callbacks_of_call(kwargs.pop("callbacks", None))
         arguments = self._routed("predict") | kwargs

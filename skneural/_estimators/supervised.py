@@ -13,6 +13,7 @@ from sklearn.utils import InputTags, Tags, TargetTags
 from skneural import _engine
 from skneural._rows.containers import check_container, check_one_array, shape_of
 from skneural._rows.features import network_inputs
+from skneural._rows.stores import in_memory
 from skneural._rows.training_rows import TrainingRows
 from skneural._rows.validation import check_lengths
 from skneural._rows.weights import finite_sum, normalize_weights
@@ -33,6 +34,7 @@ class SupervisedEstimator(NeuralEstimator):
             check_container(type(self).__name__, X)
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         check_one_array(type(self).__name__, X, y)
+        y, sample_weight = in_memory(y), in_memory(sample_weight)
         rows = super()._validate(X, y, sample_weight, reset=reset)
         if reset:
             if rows.X.ndim > 2 and self._has_model_function:

@@ -28,6 +28,7 @@ from skneural._architectures.drawn_codes import DrawnRows
 from skneural._architectures.projection_start import begin_as_projection
 from skneural._estimators.keras_arguments import Schedule
 from skneural._geometry.principal_axes import principal_axes
+from skneural._rows.stores import with_flat_rows
 from skneural._rows.temporary_maps import blocks
 from skneural._rows.training_rows import TrainingRows
 from skneural._rows.validation import validate_padded_rows
@@ -90,6 +91,11 @@ class TrainedAutoencoder(IncrementalTransformer):
         return is_linear and is_plain and self.loss == "mean_squared_error"
 
     # --- rows ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _reads_in_parts(self) -> bool:  # type: ignore[override]
+        """What a variance is learned of, or has holes, is needed whole."""
+        return not self.variational and self.missing == "error"
 
     def _validate_rows(self, X: Any, *, reset: bool) -> Any:
         if self.image_shape is not None and not sparse.issparse(X):
@@ -298,7 +304,7 @@ class TrainedAutoencoder(IncrementalTransformer):
 def _flat(X: Any) -> Any:
     """Give images one row each."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
-    return X.reshape(shape[0], -1) if len(shape) > 2 else X
+    return with_flat_rows(X) if len(shape) > 2 else X
 
 
 def _weights_of(layer: keras.layers.Layer) -> list[NDArray[Any]]:

@@ -46,6 +46,7 @@ class TrainedClustering(FamilyTransformer):
 
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",), "epochs": ("auto",)}
     _build = staticmethod(build_clustering)
+    _reads_in_parts = False
     # A fit finds clusters anew, and all of its rows are in one of them.
     warm_start, early_stopping = False, False
     _way: ClusteringWay

@@ -46,6 +46,7 @@ class TrainedNeighborEmbedding(FamilyTransformer):
 
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",), "epochs": ("auto",)}
     _build = staticmethod(build_embedding)
+    _reads_in_parts = False
     # Nothing is split off and no training ends early: a layout has no error of its own on other rows.
     early_stopping = False
     # A network from places to rows, made when it is first needed.

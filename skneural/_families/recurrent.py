@@ -127,6 +127,7 @@ class _RecurrentNet(FamilyEstimator):
     _allows_nd = True
     _build = staticmethod(build_recurrent)
     _first_fit_parameters: ClassVar[tuple[str, ...]] = ("standardize",)
+    _reads_in_parts = False
     _count_words: ClassVar = {"batch_size": ("auto",), "epochs": ("auto",)}
 
     def _architecture(self, head: Head) -> RecurrentArchitecture:

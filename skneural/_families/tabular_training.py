@@ -15,7 +15,6 @@ from skneural._architectures.table_encoding import TableEncoding
 from skneural._architectures.tabular import ENCODING, TabularArchitecture, build_tabular
 from skneural._estimators.base import Validation
 from skneural._estimators.keras_arguments import Schedule
-from skneural._rows.containers import check_container
 from skneural._rows.tables import TableColumns
 from skneural._rows.training_rows import TrainingRows
 from skneural._rows.validation import are_few
@@ -37,6 +36,7 @@ class TabularTraining(OfMembers):
 
     _count_words: ClassVar = {**FamilyEstimator._count_words, "epochs": ("auto",)}
     _build = staticmethod(build_tabular)
+    _reads_in_parts = False
     embedding_size: int | None
     _folds: NDArray[np.intp] | None
     _dealt: DealtRows | None
@@ -75,8 +75,7 @@ class TabularTraining(OfMembers):
         rows : ndarray of shape (n_samples, n_features)
             NaN stands for what is missing, -1 for a category that fit has not seen.
         """
-        check_container(type(self).__name__, X)
-        rows: NDArray[Any] = self._encode_features(self._validate_rows(X, reset=False))
+        rows: NDArray[Any] = self._encode_features(self._validate_rows(self._opened(X), reset=False))
         return np.ascontiguousarray(rows, np.float32)
 
     def _encode(self, rows: TrainingRows) -> TrainingRows:

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from skneural import _engine
 from skneural._estimators.keras_arguments import Schedule
 from skneural._estimators.predicting import check_answers
-from skneural._rows.containers import check_container
 from skneural._rows.training_rows import TrainingRows
 from skneural._rows.validation import are_few, merge_equal_rows
 from skneural._types import Rows
@@ -53,8 +52,7 @@ class FamilyTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Famil
     def _checked_rows(self, X: Any) -> Any:
         """Return rows of the user's as the network takes them."""
         check_is_fitted(self)
-        check_container(type(self).__name__, X)
-        return self._encode_features(self._validate_rows(X, reset=False))
+        return self._encode_features(self._validate_rows(self._opened(X), reset=False))
 
 
 class IncrementalTransformer(FamilyTransformer):

@@ -1,4 +1,4 @@
-"""Rows that are made of a large memory map: they go to a temporary file, for the memory may not hold them."""
+"""Rows that are made of others which the memory may not hold: where these are many they go to a temporary file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from skneural import _engine
 
 _BLOCK_BYTES = 32 * 2**20
+_MOST_BYTES_IN_MEMORY = 64 * 2**20
 
 
 def mapped(
@@ -22,13 +23,7 @@ def mapped(
 
     The file of those that are not has no name, and is gone with the array.
     """
-    rows: NDArray[Any]
-    if _engine.is_large_map(X):
-        with tempfile.TemporaryFile() as file:
-            # The map holds the file open.
-            rows = np.memmap(file, dtype, "w+", shape=shape)
-    else:
-        rows = np.empty(shape, dtype)
+    rows = _in_file(shape, dtype) if _engine.is_large_map(X) else np.empty(shape, dtype)
     for part in blocks(rows):
         rows[part] = make(part)
         _engine.give_pages_back(X)
@@ -36,11 +31,32 @@ def mapped(
     return rows
 
 
-def taken(X: Any, rows: NDArray[np.intp]) -> Any:
-    """Take some rows of X."""
+def _in_file(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    with tempfile.TemporaryFile() as file:
+        # The map holds the file open.
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def taken(X: Any, rows: NDArray[Any]) -> Any:
+    """Take some rows of X, by numbers in ascending order or by a mask; of those that are stored nothing is read."""
+    if isinstance(X, _engine.StoredRows):
+        return X.at(rows)
     if not _engine.is_large_map(X):
         return X[rows]
-    return mapped(X, (len(rows), *X.shape[1:]), X.dtype, lambda part: X[rows[part]])
+    numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
+    return mapped(X, (len(numbers), *X.shape[1:]), X.dtype, lambda part: X[numbers[part]])
+
+
+def gathered(X: Any) -> Any:
+    """Read rows that are stored, in one pass, into memory or, where they are many, a temporary file."""
+    if not isinstance(X, _engine.StoredRows):
+        return X
+    n_bytes = math.prod(X.shape) * X.dtype.itemsize
+    rows = _in_file(X.shape, X.dtype) if n_bytes > _MOST_BYTES_IN_MEMORY else np.empty(X.shape, X.dtype)
+    for part in blocks(rows):
+        rows[part] = X[part]
+        _engine.give_pages_back(rows)
+    return rows
 
 
 def blocks(X: Any) -> Iterator[slice]:

@@ -8,6 +8,7 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import assert_all_finite, check_array, validate_data
@@ -21,6 +22,7 @@ _STRING_REMEDY = (
 )
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _BYTES_AT_ONCE = 16 * 2**20
+_ROWS_AT_FIRST = 32
 
 
 def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nd: bool) -> Any:
@@ -77,9 +79,29 @@ def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any
         raise ValueError(_misfit_message(estimator, *column)) from error
     if rows.dtype.kind not in "biuf":
         raise ValueError(f"X of {type(estimator).__name__} must be numeric. Got values of dtype {rows.dtype}.")
+    if isinstance(rows, _engine.StoredRows):
+        return rows
     for part in _parts(rows):
         _check_float32(estimator, part)
     return rows
+
+
+def _validated_when_read(
+    estimator: Any, X: _engine.StoredRows, validate: Callable[..., Any], **checks: Any
+) -> _engine.StoredRows:
+    """Validate the first rows now, and all rows whenever they are read."""
+    first = X[: min(len(X), _ROWS_AT_FIRST)]
+    validate(first if X.names is None else pd.DataFrame(first, columns=list(X.names)), dtype="numeric", **checks)
+    name = type(estimator).__name__
+    allow_nan = checks.get("ensure_all_finite", True) == "allow-nan"
+
+    @sums_may_be_infinite
+    def checked(rows: NDArray[Any]) -> NDArray[Any]:
+        assert_all_finite(rows, allow_nan=allow_nan, estimator_name=name, input_name="X")
+        _check_float32(estimator, rows)
+        return rows
+
+    return X.changed(checked, X.shape[1:], X.dtype)
 
 
 def check_real(values: Any, name: str) -> None:
@@ -164,7 +186,9 @@ def _csr_of_lists(matrix: Any) -> Any:
 
 
 def _validated(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any) -> Any:
-    """Validate X, a large memory map part after part where its values must be read."""
+    """Validate X, a large memory map part after part where its values must be read, and stored rows when they are."""
+    if isinstance(X, _engine.StoredRows):
+        return _validated_when_read(estimator, X, validate, **checks)
     if not _engine.is_large_map(X):
         return validate(X, dtype="numeric", **checks)
     allow_nan = checks.pop("ensure_all_finite", True) == "allow-nan"
@@ -176,7 +200,7 @@ def _validated(estimator: Any, X: Any, validate: Callable[..., Any], **checks: A
 
 def _parts(rows: Any) -> Iterator[Any]:
     """Give rows whole, or a large memory map part after part, of which none stays in memory."""
-    if not _engine.is_large_map(rows):
+    if not (_engine.is_large_map(rows) or isinstance(rows, _engine.StoredRows)):
         yield rows
         return
     for part in _slices(rows):

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from skneural._engine.records import ArrayForm, Data
+from skneural._engine.stored_rows import StoredRows
 
 from .memory_maps import give_pages_back, is_large_map
+from .mixing import MIXED_BYTES, MixedOrder, MixedRows
 from .named import arrays_of, name_of_input, renewed
-from .rows import target_dtype
+from .rows import epoch_order, target_dtype
 
 _ALIGNMENT = 64
 # Dense rows beyond this stay where they are and are copied to the program part after part.
 RESIDENT_BYTES = 64 * 2**20
 PART_BYTES = 32 * 2**20
 Arrays = dict[str, NDArray[Any]]
+Order: TypeAlias = "NDArray[np.intp] | MixedOrder"
 
 
 @dataclass
@@ -38,7 +41,8 @@ class Rows:
 
     ``n_room`` is the number of rows in the program's arrays. Resident rows lie there as they came and the program
     picks them in its ``order``; others are brought there in that order, part after part. Where X ``may_stay`` and the
-    native engine can read it as it is, X is resident where it lies, whatever its size.
+    native engine can read it as it is, X is resident where it lies, whatever its size. Rows that are stored are never
+    resident, and come in an order of their own (``MixedOrder``).
     """
 
     def __init__(self, data: Data, batch_size: int, input_dtypes: Sequence[str], *, may_stay: bool = False) -> None:
@@ -54,12 +58,15 @@ class Rows:
         self.n_rows = data.n_rows
         self.n_batches = -(-data.n_rows // batch_size)
         row_bytes = sum(_row_bytes(one, dtype) for one, dtype in zip(data.inputs, input_dtypes, strict=True))
-        is_small = not any(map(sparse.issparse, data.inputs)) and data.n_rows * row_bytes <= RESIDENT_BYTES
+        self._stored = next((one for one in data.inputs if isinstance(one, StoredRows)), None)
+        are_dense = not any(map(sparse.issparse, data.inputs)) and self._stored is None
+        is_small = are_dense and data.n_rows * row_bytes <= RESIDENT_BYTES
         self.is_resident = self._stays or is_small
         self.n_room = self._length_of_arrays(row_bytes)
         self._resident: Arrays | None = None
         self._tables: Arrays | None = None
         given = sum(part.nbytes for one in (*data.inputs, *data.tables.values()) for part in _parts_of(one))
+        given += 0 if self._stored is None else MIXED_BYTES
         self.n_bytes = given + (0 if self._stays else data.n_rows * row_bytes if is_small else PART_BYTES)
 
     @property
@@ -100,21 +107,34 @@ class Rows:
         fitting = max(1, PART_BYTES // max(1, row_bytes * self._batch_size)) * self._batch_size
         return min(fitting, -(-bucket(self.n_rows) // self._batch_size) * self._batch_size)
 
-    def parts(self, order: NDArray[np.intp]) -> Iterator[Part]:
+    def order(self, seed: int, epoch: int, shuffle: bool) -> Order:
+        """Draw the order in which an epoch visits the rows."""
+        if self._stored is not None:
+            return MixedOrder.of(self._stored, seed, epoch, shuffle=shuffle)
+        return epoch_order(self.n_rows, seed, epoch, shuffle)
+
+    def parts(self, order: Order) -> Iterator[Part]:
         """Give the rows in the given order, part after part; a part holds until the next but one."""
-        if self.is_resident:
+        if not isinstance(order, MixedOrder) and self.is_resident:
             yield Part({**self.arrays, "order": self.padded(order), "n_rows": np.int32(len(order))}, self.n_batches)
             return
-        pieces = [order[start : start + self.n_room] for start in range(0, len(order), self.n_room)]
+        pieces = [range(start, min(start + self.n_room, len(order))) for start in range(0, len(order), self.n_room)]
         buffers = [self._new_arrays() for _ in pieces[:2]]
+        fetch = self._fetching(order)
         # The next part is fetched while the program works on this one.
         with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self._fetch, pieces[0], buffers[0])
+            coming = pool.submit(fetch, pieces[0], buffers[0])
             for index, piece in enumerate(pieces):
                 arrays = coming.result()
                 if index + 1 < len(pieces):
-                    coming = pool.submit(self._fetch, pieces[index + 1], buffers[(index + 1) % 2])
+                    coming = pool.submit(fetch, pieces[index + 1], buffers[(index + 1) % 2])
                 yield Part({**arrays, "n_rows": np.int32(len(piece))}, -(-len(piece) // self._batch_size))
+
+    def empty_part(self) -> Part:
+        """Give a part of which no batch is to be run."""
+        if self.is_resident:
+            return next(iter(self.parts(np.zeros(1, np.intp))))
+        return Part({**self._new_arrays(), "n_rows": np.int32(1)}, 1)
 
     @property
     def arrays(self) -> Arrays:
@@ -158,24 +178,47 @@ class Rows:
             name: empty_aligned((self.n_room, *shape), dtype) for name, shape, dtype in self.forms if name not in but
         }
 
-    def _fetch(self, rows: NDArray[np.intp], arrays: Arrays) -> Arrays:
-        """Copy some rows, the last one repeated to the end of its batch."""
-        n_filled = -(-len(rows) // self._batch_size) * self._batch_size
-        for name, source in arrays_of(self._data).items():
-            into, dtype = arrays[name], self._dtypes[name]
-            if sparse.issparse(source):
-                into[: len(rows)] = source[rows].toarray()
-            elif source.dtype == dtype and source.flags.c_contiguous and source.flags.aligned:
-                np.take(source, rows, axis=0, out=into[: len(rows)], mode="clip")
+    def _fetching(self, order: Order) -> Callable[[range, Arrays], Arrays]:
+        """Give what copies the rows of some positions of an order, the last one repeated to the end of its batch."""
+        sources = arrays_of(self._data)
+        if isinstance(order, MixedOrder):
+            stored = {name: one for name, one in sources.items() if isinstance(one, StoredRows)}
+            reader = MixedRows(order, {name: (one, self._dtypes[name]) for name, one in stored.items()})
+
+        def fetch(positions: range, arrays: Arrays) -> Arrays:
+            if isinstance(order, MixedOrder):
+                for piece in reader.pieces(positions.start, positions.stop):
+                    for name, source in sources.items():
+                        out = arrays[name][piece.into]
+                        piece.take(name, out) if name in stored else self._take(source, piece.numbers, out)
             else:
-                into[: len(rows)] = source[rows]
-            into[len(rows) : n_filled] = into[len(rows) - 1]
-            give_pages_back(source)
-        return arrays
+                rows = order[positions.start : positions.stop]
+                for name, source in sources.items():
+                    self._take(source, rows, arrays[name][: len(rows)])
+            n_rows = len(positions)
+            n_filled = -(-n_rows // self._batch_size) * self._batch_size
+            for name in sources:
+                arrays[name][n_rows:n_filled] = arrays[name][n_rows - 1]
+            return arrays
+
+        return fetch
+
+    @staticmethod
+    def _take(source: Any, rows: NDArray[np.intp], out: NDArray[Any]) -> None:
+        """Copy some rows."""
+        if sparse.issparse(source):
+            out[:] = source[rows].toarray()
+        elif source.dtype == out.dtype and source.flags.c_contiguous and source.flags.aligned:
+            np.take(source, rows, axis=0, out=out, mode="clip")
+        else:
+            out[:] = source[rows]
+        give_pages_back(source)
 
 
 def _parts_of(X: Any) -> tuple[NDArray[Any], ...]:
-    """The arrays that X consists of."""
+    """The arrays in memory that X consists of."""
+    if isinstance(X, StoredRows):
+        return ()
     return (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
+from skneural._engine.stored_rows import StoredRows
+
 
 def epoch_order(n_rows: int, seed: int, epoch: int, shuffle: bool) -> NDArray[np.intp]:
     """Draw the order in which one epoch visits the rows, shape (n_rows,): the same for every way of training."""
@@ -34,7 +36,7 @@ def target_dtype(y: NDArray[Any] | sparse.csr_array) -> str:
     return "int32" if np.issubdtype(y.dtype, np.integer) else "float32"
 
 
-def rows_like(X: NDArray[Any], row_shape: tuple[int | None, ...] | None) -> NDArray[Any]:
+def rows_like(X: Any, row_shape: tuple[int | None, ...] | None) -> Any:
     """Bring rows to the rank that a model takes as Keras does: it adds or drops a last axis of length one.
 
     ``row_shape`` is that of the model's input, None where a model does not tell.
@@ -48,12 +50,19 @@ def rows_like(X: NDArray[Any], row_shape: tuple[int | None, ...] | None) -> NDAr
         return X
     given: tuple[int, ...] = X.shape[1:]
     if len(given) == len(row_shape) + 1 and given[-1] == 1:
-        X = X[..., 0]
+        X = _with_row_shape(X, given[:-1])
     elif len(given) == len(row_shape) - 1 and row_shape[-1] == 1:
-        X = X[..., np.newaxis]
+        X = _with_row_shape(X, (*given, 1))
     taken = X.shape[1:]
     if len(taken) == len(row_shape) and all(
         size in (None, other) for size, other in zip(row_shape, taken, strict=True)
     ):
         return X
     raise ValueError(f"X has rows of shape {given}, but the model takes rows of shape {row_shape}.")
+
+
+def _with_row_shape(X: Any, row_shape: tuple[int, ...]) -> Any:
+    """Give rows another rank."""
+    if isinstance(X, StoredRows):
+        return X.changed(lambda rows: rows.reshape(len(rows), *row_shape), row_shape, X.dtype)
+    return X.reshape(len(X), *row_shape)

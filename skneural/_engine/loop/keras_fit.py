@@ -7,12 +7,15 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from skneural._compat.keras_names import initial_epoch_of, take_initial_epoch, without_retracing_warnings
+from skneural._engine.data.mixing import MixedOrder, MixedRows
 from skneural._engine.data.named import renewed
 from skneural._engine.data.rows import dense_rows, epoch_order, n_batches, target_dtype
 from skneural._engine.model.network import Network
 from skneural._engine.records import Data, Settings, State
+from skneural._engine.stored_rows import StoredRows
 
 from .job import Job, Way
 
@@ -31,7 +34,8 @@ class _Batches(keras.utils.PyDataset):
         self._dtype = dtype
         self._settings = settings
         self._epoch = -1 if settings is None else settings.initial_epoch - 1
-        self._order = np.arange(data.n_rows)
+        self._mixed: MixedRows | None = None
+        self._draw_order()
 
     def __len__(self) -> int:
         return n_batches(self._data.n_rows, self._batch_size)
@@ -43,14 +47,42 @@ class _Batches(keras.utils.PyDataset):
     def on_epoch_begin(self) -> None:
         self._epoch += 1
         if self._settings is not None:
-            self._order = epoch_order(self._data.n_rows, self._settings.seed, self._epoch, self._settings.shuffle)
+            self._draw_order()
             if self._settings.renew is not None and self._network is not None:
                 self._data = renewed(self._data, self._settings.renew(self._epoch, self._network))
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+    def _draw_order(self) -> None:
+        settings, data, epoch = self._settings, self._data, max(self._epoch, 0)
+        seed, shuffle = (0, False) if settings is None else (settings.seed, settings.shuffle)
+        stored = {str(index): one for index, one in enumerate(data.inputs) if isinstance(one, StoredRows)}
+        if not stored:
+            self._order = epoch_order(data.n_rows, seed, epoch, shuffle)
+            return
+        order = MixedOrder.of(next(iter(stored.values())), seed, epoch, shuffle=shuffle)
+        self._mixed = MixedRows(order, {name: (one, self._dtype or str(one.dtype)) for name, one in stored.items()})
+
+    def _take(self, first: int, last: int) -> tuple[tuple[NDArray[Any], ...], NDArray[np.intp]]:
+        """Give the inputs of some positions of the order, and the numbers of their rows."""
         data = self._data
-        inputs: Any = tuple(dense_rows(one, rows, self._dtype or one.dtype) for one in data.inputs)
+        if self._mixed is None:
+            rows = self._order[first:last]
+            return tuple(dense_rows(one, rows, self._dtype or one.dtype) for one in data.inputs), rows
+        numbers, parts = [], []
+        for piece in self._mixed.pieces(first, min(last, data.n_rows)):
+            numbers.append(piece.numbers)
+            # Of one piece nothing is left when the next is there.
+            parts.append(
+                [
+                    piece.read[str(index)][piece.mixed] if isinstance(one, StoredRows) else one[piece.numbers]
+                    for index, one in enumerate(data.inputs)
+                ]
+            )
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True)), np.concatenate(numbers)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        data = self._data
+        inputs: Any
+        inputs, rows = self._take(index * self._batch_size, (index + 1) * self._batch_size)
         assert data.targets is not None
         if data.target_input is not None:
             targets = inputs[data.target_input]

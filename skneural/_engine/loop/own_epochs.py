@@ -6,9 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skneural._engine.data.rows import epoch_order
 from skneural._engine.obstacles import obstacle_from
 from skneural._engine.records import State
 
@@ -126,10 +124,10 @@ class OwnEpochs:
         index = self.learning_rate_index
         return 0.0 if index is None else float(self.job.state.optimizer[index])
 
-    def order_in(self, epoch: int) -> NDArray[np.intp]:
-        """Give the order in which an epoch visits the rows."""
+    def order_in(self, epoch: int) -> Any:
+        """Give the order in which an epoch visits the rows: of resident ones an array."""
         settings = self.job.settings
-        return epoch_order(self.training.rows.n_rows, settings.seed, epoch, settings.shuffle)
+        return self.training.rows.order(settings.seed, epoch, settings.shuffle)
 
     def seed_in(self, epoch: int) -> int:
         """Derive the seed of an epoch's dropout masks and of what a step draws, in [0, 2**32)."""

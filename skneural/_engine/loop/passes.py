@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._engine.data.feeding import Rows, bucket
+from skneural._engine.data.feeding import Order, Rows, bucket
 from skneural._engine.data.rows import target_dtype
 from skneural._engine.interrupts import interruptible
 from skneural._engine.model.network import Network
@@ -24,6 +24,7 @@ from skneural._engine.xla.program import Program
 from skneural._engine.xla.steps import RowsMeetError
 
 from .pace import NoPace, pace_of
+from .row_progress import RowProgress
 
 # Validation in larger batches gives the same numbers with fewer steps.
 _VALIDATION_BATCH = 256
@@ -44,11 +45,16 @@ class Pass:
         return without_meeting_rows([self], lambda: pass_program(self.template, self.shape))
 
     def run(
-        self, state: State, order: NDArray[np.intp], dropout_seed: int, ask: Callable[[], object] | None = None
+        self,
+        state: State,
+        order: Order,
+        dropout_seed: int,
+        ask: Callable[[], object] | None = None,
+        what: str = "Rows",
     ) -> tuple[State, dict[str, float]]:
         """Pass over all rows once; give the new state, and loss and metrics by name.
 
-        ``ask`` is called now and then, and ends the pass when it raises.
+        ``ask`` is called now and then, and ends the pass when it raises. ``what`` tells in messages which pass it is.
 
         Raises
         ------
@@ -58,6 +64,7 @@ class Pass:
         metrics: list[NDArray[Any]] = self.template.metric_values
         results: dict[str, Any] = {}
         n_before = 0
+        progress = RowProgress(len(order), what)
         pace = NoPace() if self.shape.runner == "native" else pace_of(self.program)
         for part in self.rows.parts(order):
             for first, last in pace.ranges(part.n_batches):
@@ -69,6 +76,7 @@ class Pass:
                 state, metrics = State(outputs["variables"], outputs["optimizer"]), outputs["metrics"]
                 results = outputs["results"]
             n_before += part.n_batches
+            progress.advance(int(part.inputs["n_rows"]))
         return state, {name: as_number(results[name]) for name in sorted(results)}
 
     def row_inputs(self) -> dict[str, Any]:
@@ -96,8 +104,7 @@ class Pass:
         """Compile the program by a call that runs no batch; the native engine has nothing to compile."""
         if self.shape.runner == "native":
             return
-        part = next(iter(self.rows.parts(np.zeros(1, np.intp))))
-        self._call(state, self.template.metric_values, part.inputs, (0, 0), (0, 0))
+        self._call(state, self.template.metric_values, self.rows.empty_part().inputs, (0, 0), (0, 0))
 
     def _call(
         self,

@@ -47,13 +47,14 @@ class PassByPass(OwnEpochs):
         job = self.job
         self.begin_epoch()
         with self.turn():
-            state, logs = self.training.run(job.state, self.order_in(job.epoch), self.seed_in(job.epoch), job.ask)
+            order, seed = self.order_in(job.epoch), self.seed_in(job.epoch)
+            state, logs = self.training.run(job.state, order, seed, job.ask, f"Epoch {job.epoch + 1}")
         self.end_pass(state)
         validation_logs: dict[str, float] = {}
         if self.validation is not None:
-            order = np.arange(self.validation.rows.n_rows)
+            order = self.validation.rows.order(0, 0, shuffle=False)
             with self.turn():
-                _, validation_logs = self.validation.run(job.state, order, self.validation_seed, job.ask)
+                _, validation_logs = self.validation.run(job.state, order, self.validation_seed, job.ask, "Validation")
         self.end_epoch(logs, validation_logs)
 
 

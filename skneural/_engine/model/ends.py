@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skneural._engine.data.rows import dense_rows, rows_like
 from skneural._engine.records import Data, ManyInputs, RowArray
+from skneural._engine.stored_rows import StoredRows
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ModelInputs:
             return data
         data = self._in_order(data)
         inputs = tuple(
-            rows_like(one, shape) if isinstance(one, np.ndarray) else one
+            rows_like(one, shape) if isinstance(one, np.ndarray | StoredRows) else one
             for one, shape in zip(data.inputs, self.shapes, strict=True)
         )
         is_same = all(one is other for one, other in zip(inputs, data.inputs, strict=True))
@@ -90,7 +91,8 @@ def rows_for(model: keras.Model, X: Any) -> Any:
     """Give rows as a call of the model's own ``predict`` takes them."""
     if isinstance(X, ManyInputs):
         return X.for_keras
-    return ModelInputs.of(model).rows_of(Data.of(X)).X
+    rows = ModelInputs.of(model).rows_of(Data.of(X)).X
+    return np.asarray(rows) if isinstance(rows, StoredRows) else rows
 
 
 def packed(model: keras.Model, inputs: Sequence[Any]) -> Any:
