@@ -279,6 +279,36 @@ def forget_gradients(definition: Any) -> None:
             ops.gradient_registry._registry.pop(node.attr["_gradient_op_type"].s.decode(), None)
 
 
+@contextmanager
+def trainable_by_workers(model: keras.Model, batch: tuple[Any, ...]) -> Iterator[None]:
+    """Build a model from a batch of arrays, and let Keras's fit train it under a strategy of several workers.
+
+    Keras builds it from the mean of a distributed batch, and takes the mean over the first axis of losses that are one
+    number, neither of which works with several workers. What the steps give here is what one replica has counted; the
+    numbers of an epoch are those of all, from the metrics. Keras 3.15, https://github.com/keras-team/keras/blob/
+    v3.15.1/keras/src/backend/tensorflow/trainer.py (``_maybe_symbolic_build``, ``reduce_per_replica``). It can go when
+    a ``MultiWorkerMirroredStrategy`` is tested there.
+    """
+    strategy = tf.distribute.get_strategy()
+
+    def of_steps(step: Any) -> Any:
+        @tf.function(reduce_retracing=True)
+        def run(iterator: Any) -> Any:
+            results = strategy.run(step, args=(next(iterator),))
+            return tf.nest.map_structure(lambda one: strategy.experimental_local_results(one)[0], results)
+
+        return run
+
+    model._symbolic_build(data_batch=batch)
+    model._maybe_symbolic_build = lambda iterator=None, data_batch=None: None
+    model.train_function, model.test_function = of_steps(model.train_step), of_steps(model.test_step)
+    try:
+        yield
+    finally:
+        model.train_function = model.test_function = None
+        del model._maybe_symbolic_build
+
+
 class _StatelessOptimizer(keras.optimizers.Optimizer):
     """The methods that Keras's TensorFlow optimizers override for ``tf.distribute``, taken back from their base.
 

@@ -17,6 +17,7 @@ from skneural._compat.keras_names import flatten_layers, without_retracing_warni
 
 from .cache import TRACING, Store
 from .data.memory_maps import give_pages_back
+from .distribution import outside_of_strategies
 from .model.ends import ModelInputs, packed, part_of, place_of_layer
 from .model.network import Network
 from .native.forward import native_forward
@@ -37,6 +38,7 @@ Array = NDArray[Any]
 
 
 # Who calls looks for outputs that are not finite; what his program does at an underflow is not meant for ours.
+@outside_of_strategies
 @np.errstate(all="ignore")
 def predict(
     network: Network,

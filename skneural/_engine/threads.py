@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import joblib
 import tensorflow as tf
@@ -16,19 +18,24 @@ _PRODUCTS_TO_SHARE = 2**22
 
 
 def take_share_of_cores() -> None:
-    """In a worker of loky, let TensorFlow take the threads that loky grants to libraries, instead of all cores.
+    """In a worker of loky, dask or ray let TensorFlow take the threads that these grant to libraries, not all cores.
 
-    joblib sets ``OMP_NUM_THREADS`` in each worker (``inner_max_num_threads`` chooses it), which TensorFlow does not
-    heed. Who has set TensorFlow's threads, or has used TensorFlow in this process, keeps what is there.
+    They set ``OMP_NUM_THREADS`` in each worker (joblib's ``inner_max_num_threads`` chooses it), which TensorFlow does
+    not heed. Who has set TensorFlow's threads, or has used TensorFlow in this process, keeps what is there.
     """
     share = os.environ.get("OMP_NUM_THREADS", "")
-    if not multiprocessing.current_process().name.startswith("LokyProcess") or not share.isdigit():
+    if not _is_worker() or not share.isdigit():
         return
     if tf.config.threading.get_intra_op_parallelism_threads() == 0 and "TF_NUM_INTRAOP_THREADS" not in os.environ:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(int(share))
         except RuntimeError:
             return
+
+
+def _is_worker() -> bool:
+    name, script = multiprocessing.current_process().name, Path(sys.argv[0] if sys.argv else "")
+    return name.startswith(("LokyProcess", "Dask Worker process")) or script.match("ray/_private/workers/*.py")
 
 
 class _Running:

@@ -10,11 +10,13 @@ from contextvars import ContextVar
 from dataclasses import replace
 
 import numpy as np
+import tensorflow as tf
 
 from skneural._compat.keras_names import compiled_metrics
 from skneural.exceptions import TrainingDivergedError
 
 from .conduct import Conduct
+from .distribution import strategy_in_scope
 from .identity.compilable import why_not_settings
 from .loop.job import Job
 from .loop.keras_fit import KerasFit
@@ -72,8 +74,8 @@ def _fit(network: Network, data: Data, validation: Data | None, settings: Settin
         except ObstacleError as error:
             why_keras = str(error)
     _logger.info("Training goes through Keras's own fit: %s.", why_keras)
-    job = Job(network, settings)
-    with _keras_fit_alone(settings.conduct):
+    with _keras_fit_alone(settings.conduct), _on_devices_in_scope(network):
+        job = Job(network, settings)
         return train(job, KerasFit(job, data, validation, why_keras))
 
 
@@ -123,6 +125,25 @@ def _keras_fit_alone(conduct: Conduct) -> Iterator[None]:
     finally:
         _KERAS_FIT.reset(within)
         lock.release()
+
+
+@contextmanager
+def _on_devices_in_scope(network: Network) -> Iterator[None]:
+    """Have the network's variables on the devices of a strategy in scope, and afterwards in memory."""
+    strategy = strategy_in_scope()
+    if strategy is None:
+        yield
+        return
+    network.hold_arrays()
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise RuntimeError(
+            f"Another worker of the {strategy} has ended or cannot be reached, so that training cannot go on. "
+            "Start all workers anew."
+        ) from error
+    finally:
+        network.hold_arrays()
 
 
 def _split_off(data: Data, validation: Data | None, settings: Settings) -> tuple[Data, Data | None, Settings]:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from skneural._compat.keras_names import compile_arguments, is_overridden, leaves_weights_out, optimizer_config
+from skneural._engine.distribution import strategy_in_scope
 from skneural._engine.records import Settings
 
 _BATCH_HOOKS = (
@@ -20,7 +21,10 @@ _BATCH_HOOKS = (
 
 
 def why_not_settings(settings: Settings) -> str | None:
-    """Tell what in the settings only Keras's own loop can do."""
+    """Tell what in the settings, or around the run, only Keras's own loop can do."""
+    strategy = strategy_in_scope()
+    if strategy is not None:
+        return f"a {strategy} is in scope"
     if settings.keras_fit_arguments:
         return f"fit arguments of Keras's own: {', '.join(sorted(settings.keras_fit_arguments))}"
     for callback in settings.callbacks:

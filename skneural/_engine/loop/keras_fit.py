@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skneural._compat.keras_names import initial_epoch_of, take_initial_epoch, without_retracing_warnings
+from skneural._compat.keras_names import (
+    initial_epoch_of,
+    take_initial_epoch,
+    trainable_by_workers,
+    without_retracing_warnings,
+)
 from skneural._engine.data.mixing import MixedOrder, MixedRows
 from skneural._engine.data.named import renewed
 from skneural._engine.data.rows import dense_rows, epoch_order, n_batches, target_dtype
+from skneural._engine.distribution import is_of_workers
 from skneural._engine.model.network import Network
 from skneural._engine.records import Data, Settings, State
 from skneural._engine.stored_rows import StoredRows
@@ -127,6 +134,8 @@ class _JobCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._job.ask()
+        # Under a strategy Keras builds the model with a pass of its own.
+        self._batches.go_on_from(epoch)
         if self._job.settings.on_epoch_begin is not None:
             self._job.settings.on_epoch_begin(epoch)
 
@@ -180,9 +189,10 @@ class KerasFit:
         if self._validation is not None:
             size = settings.validation_batch_size or settings.batch_size
             arguments["validation_data"] = _Batches(self._validation, size, dtype, None)
-        n_steps_before = int(model.optimizer.iterations)
+        n_steps_before = _n_steps(model)
         try:
-            with without_retracing_warnings():
+            by_workers = trainable_by_workers(model, batches[0]) if is_of_workers() else nullcontext()
+            with without_retracing_warnings(), by_workers:
                 model.fit(
                     batches,
                     epochs=settings.initial_epoch + settings.epochs,
@@ -194,7 +204,7 @@ class KerasFit:
                 )
         finally:
             take_initial_epoch(model)
-            job.has_trained = job.judge.n_epochs > 0 or int(model.optimizer.iterations) > n_steps_before
+            job.has_trained = job.judge.n_epochs > 0 or _n_steps(model) > n_steps_before
         if job.n_epochs_left > 0:
             job.judge.stopped_by = job.judge.stopped_by or "callback"
         job.is_done, job.state = True, State.of_model(model)
@@ -207,6 +217,11 @@ class KerasFit:
         for schedule in self._scheduling:
             schedule.restore(self._job.network.model)
         self._job.state = State.of_model(self._job.network.model)
+
+
+def _n_steps(model: keras.Model) -> int:
+    """Count the steps of a model's optimizer, whose first variable that is, on whatever devices."""
+    return int(model.optimizer.variables[0].value.numpy())
 
 
 def _check_dtype_of_penalties(model: keras.Model) -> None:

@@ -181,6 +181,12 @@ class Network:
             variables, template = self.state.variables, _template_of(self.blueprint)
             return [variables[index].copy() for index in template.weight_indices]
 
+    def hold_arrays(self) -> None:
+        """Let go of a model that can be built anew, and with it of the devices that its variables are on."""
+        with self._lock:
+            if self._model is not None and self.blueprint is not None:
+                self._state, self._model, self.forward = State.of_model(self._model), None, None
+
     def update_numbers(self, numbers: Mapping[Any, float]) -> None:
         """Set the learning rate and its like for the training to come."""
         with self._lock:

@@ -28,6 +28,7 @@ from skneural._compat.keras_names import (
     untouched_python_random,
 )
 from skneural._engine.cache import Store
+from skneural._engine.distribution import outside_of_strategies
 from skneural._engine.identity.compilable import why_not_model, why_not_optimizer
 from skneural._engine.identity.parts import optimizer_from
 from skneural._engine.obstacles import ObstacleError, obstacle_from
@@ -386,6 +387,7 @@ _templates: Store[Template] = Store(
 )
 
 
+@outside_of_strategies
 def kept_template(key: Hashable, make: Callable[[], Template]) -> Template:
     """Give the kept template of an architecture, made if there is none."""
     return _templates.get(key, make)
