@@ -229,6 +229,15 @@ def test_partial_fit_and_own_rows_for_validation():
     np.testing.assert_array_equal(one.predict(X), other.predict(X))
 
 
+def test_a_fit_goes_on_from_a_folder(tmp_path):
+    fits = [regressor(checkpoint=str(tmp_path)).fit(Slices(X), Y) for _ in range(2)]
+    np.testing.assert_array_equal(fits[0].predict(X), fits[1].predict(X))
+    changed = X.copy()
+    changed[600] += 1
+    with pytest.raises(ValueError, match="is of a fit on other data or with other parameters"):
+        regressor(checkpoint=str(tmp_path)).fit(Slices(changed), Y)
+
+
 def test_a_network_that_keras_fits_gets_the_same_rows():
     def build():
         model = keras.Sequential([keras.Input((K,)), keras.layers.Dense(1, kernel_initializer="ones")])

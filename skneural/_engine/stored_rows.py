@@ -106,6 +106,11 @@ class StoredRows:
     def ndim(self) -> int:
         return len(self.shape)
 
+    @property
+    def nbytes(self) -> int:
+        """What all rows would take in memory."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def __len__(self) -> int:
         return self.shape[0]
 
