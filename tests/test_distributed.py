@@ -35,6 +35,30 @@ def test_estimators_travel_small():
     assert len(pickle.dumps(fitted)) < 20_000
 
 
+def unaligned(array):
+    """The same numbers, one byte behind where a processor likes them, as they may come from a stream."""
+    memory = bytearray(array.nbytes + 1)
+    moved = np.frombuffer(memory, array.dtype, array.size, offset=1).reshape(array.shape)
+    moved[...] = array
+    return moved
+
+
+@pytest.mark.native
+def test_arrays_that_are_not_aligned_are_taken():
+    rows = X.astype(np.float32)
+    assert not unaligned(rows).flags.aligned
+    expected = classifier().fit(rows, Y)
+    fitted = classifier().fit(unaligned(rows), unaligned(Y))
+    np.testing.assert_array_equal(fitted.predict_proba(unaligned(rows)), expected.predict_proba(rows))
+    buffers = []
+    pickled = pickle.dumps(expected, protocol=5, buffer_callback=buffers.append)
+    moved = pickle.loads(pickled, buffers=[unaligned(np.frombuffer(one.raw(), np.uint8)) for one in buffers])
+    np.testing.assert_array_equal(moved.predict_proba(rows), expected.predict_proba(rows))
+    np.testing.assert_array_equal(
+        moved.partial_fit(rows, Y).predict_proba(rows), expected.partial_fit(rows, Y).predict_proba(rows)
+    )
+
+
 class LeavingOnce(keras.callbacks.Callback):
     """Ends the process in which it is first called."""
 
