@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.model_selection import GridSearchCV
@@ -88,3 +89,36 @@ def test_threads_may_share_a_folder(tmp_path):
         search.fit(X, Y)
     assert len(files_in(tmp_path)) == 19
     assert_equal_scores(search, search_in(tmp_path).fit(X, Y))
+
+
+WORKERS = """
+import joblib, sys
+sys.path.insert(0, sys.argv[1])
+from sklearn.base import clone
+from test_resumed_searches import X, Y
+from skneural import DenseNetClassifier
+
+def fit(_):
+    print("begun", flush=True)
+    return DenseNetClassifier((8,), epochs=1_000_000, random_state=0).fit(X, Y).n_iter_
+
+joblib.Parallel(2, backend="loky")(joblib.delayed(fit)(number) for number in range(8))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills as there are on POSIX")
+def test_no_worker_is_left_a_minute_after_a_kill():
+    command = [sys.executable, "-c", WORKERS, os.path.dirname(__file__)]
+    process = subprocess.Popen(command, cwd=os.path.dirname(os.path.dirname(__file__)), stdout=subprocess.PIPE)
+    assert [process.stdout.readline() for _ in range(2)] == [b"begun\n"] * 2
+    children = psutil.Process(process.pid).children(recursive=True)
+    workers = [one for one in children if "LokyProcess" in " ".join(one.cmdline())]
+    assert len(workers) == 2
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, left = psutil.wait_procs(children, timeout=60)
+    for one in left:
+        one.kill()
+    process.stdout.close()
+    assert not left

@@ -10,14 +10,14 @@ from typing import Any
 import keras
 
 from .code_layers import AddedNoise, DrawnCode, TiedDense
-from .dense import Architecture, activation_layer, dropout_layers, seeded_initializer
+from .dense import activation_layer, dropout_layers, seeded_initializer
 
 # Names of layers: the code, and where it is drawn the layer of its means and logarithms of variances before it.
 CODE, DISTRIBUTION, RECONSTRUCTION = "code", "code_distribution", "reconstruction"
 
 
 @dataclass(frozen=True)
-class AutoencoderArchitecture(Architecture):
+class AutoencoderArchitecture:
     """An encoder and a decoder that mirrors it, on scaled columns.
 
     ``filters`` is empty where layers are dense. ``noise`` is the standard deviation of what is added to the columns in

@@ -15,7 +15,7 @@ from .autoencoder import AutoencoderArchitecture
 from .autoencoder import layers_of as layers_of_autoencoder
 from .cluster_layers import FirstColumns, GaussianShares, StudentShares
 from .column_scaling import ColumnScaling
-from .dense import Architecture, seeded_initializer
+from .dense import seeded_initializer
 from .embedding import EMBEDDING, EmbeddingArchitecture, hidden_layers, image_encoder
 from .embedding import layers_of as layers_of_embedding
 
@@ -38,7 +38,7 @@ class Clustering(Protocol):
 
 
 @dataclass(frozen=True)
-class TaughtArchitecture(Architecture):
+class TaughtArchitecture:
     """Hidden layers -> the embedding, a linear layer -> the probabilities of the clusters.
 
     Rows are scaled columns; of images the hidden layers are convolutions with dense ones behind them.
@@ -76,7 +76,7 @@ class TaughtArchitecture(Architecture):
 
 
 @dataclass(frozen=True)
-class IdecArchitecture(Architecture):
+class IdecArchitecture:
     """An encoder -> the embedding -> the shares of clusters beside it -> the decoder of the embedding."""
 
     autoencoder: AutoencoderArchitecture
@@ -104,7 +104,7 @@ class IdecArchitecture(Architecture):
 
 
 @dataclass(frozen=True)
-class N2dArchitecture(Architecture):
+class N2dArchitecture:
     """An encoder -> a network that keeps the neighbours of codes -> the shares of a mixture of normal distributions."""
 
     autoencoder: AutoencoderArchitecture

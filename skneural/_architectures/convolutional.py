@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from .augmentation import RandomAffine, Standardization
-from .dense import Architecture, dropout_layers, seeded_initializer
+from .dense import dropout_layers, seeded_initializer
 
 STANDARDIZATION = "standardization"
 # As images are taken, whatever Keras's global setting says.
@@ -18,7 +18,7 @@ LAYOUT = {"data_format": "channels_last"}
 
 
 @dataclass(frozen=True)
-class ConvArchitecture(Architecture):
+class ConvArchitecture:
     """Blocks of convolutions and pooling, then dense layers.
 
     A block is (Conv2D -> BatchNormalization -> activation) ``convolutions_per_block`` times -> pooling; the dense part

@@ -8,22 +8,11 @@ from typing import Any
 
 import keras
 
-from skneural import _engine
 from skneural._engine import copy_of_part, with_seed
 
 
-class Architecture:
-    """What a network is built from; layers and other objects of Keras's in it go whole through a pickle."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: _engine.carried(value) for name, value in vars(self).items()}
-
-    def __setstate__(self, stored: dict[str, Any]) -> None:
-        self.__dict__.update({name: _engine.brought_back(value) for name, value in stored.items()})
-
-
 @dataclass(frozen=True)
-class DenseArchitecture(Architecture):
+class DenseArchitecture:
     """A stack of dense layers: for each hidden layer Dense -> BatchNormalization -> activation -> Dropout.
 
     ``activations`` has one entry per hidden layer.

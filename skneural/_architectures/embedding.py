@@ -10,7 +10,7 @@ import keras
 
 from .augmentation import RandomAffine, Standardization
 from .convolutional import LAYOUT, STANDARDIZATION
-from .dense import Architecture, seeded_initializer
+from .dense import seeded_initializer
 from .window_layers import WindowProduct
 
 # Names of layers: the columns that rows are seen on, what an image begins with, the places, and the way back.
@@ -35,7 +35,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class EmbeddingArchitecture(Architecture):
+class EmbeddingArchitecture:
     """An encoder, and a decoder where ``reconstructs`` says so.
 
     Rows: a projection on ``n_columns`` principal axes that stays as it is -> a softmax of ``n_landmarks`` units, or

@@ -8,14 +8,14 @@ from typing import Any
 
 import keras
 
-from .dense import Architecture, dropout_layers, seeded_initializer
+from .dense import dropout_layers, seeded_initializer
 from .sequence_layers import MaskedConv1D, PoolOverTime, SequenceScaling, SideBySide
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "simple": keras.layers.SimpleRNN}
 
 
 @dataclass(frozen=True)
-class RecurrentArchitecture(Architecture):
+class RecurrentArchitecture:
     """Scaling -> recurrent layers and pooling, beside them convolutions and pooling -> dense layers -> outputs.
 
     ``activations`` has one entry per convolution and then one per dense layer.

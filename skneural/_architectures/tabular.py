@@ -12,7 +12,7 @@ import keras
 from skneural._engine import ColumnEncoding
 
 from .column_embedding import ColumnEmbedding
-from .dense import Architecture, DenseArchitecture, hidden_layers, output_layer
+from .dense import DenseArchitecture, hidden_layers, output_layer
 
 ENCODING = "encoding"
 # A column of at most so many categories shows them one by one (Holzmüller, Grinsztajn and Steinwart 2024, section 3).
@@ -20,7 +20,7 @@ MOST_ONE_HOT = 9
 
 
 @dataclass(frozen=True)
-class TabularArchitecture(Architecture):
+class TabularArchitecture:
     """What is seen of columns -> for each hidden layer Dense -> activation -> Dropout -> output.
 
     ``columns`` tells, by the kind of function, which column each number that the encoding gives comes from. With an

@@ -8,7 +8,6 @@ from .cache import clear_kept, kept_sizes
 from .conduct import CancelledRunError, Conduct
 from .data.memory_maps import give_pages_back, is_large_map
 from .identity.architecture import global_settings
-from .identity.carried import unwrapped, wrapped
 from .identity.parts import (
     STATELESS_PARTS,
     attributes_beside_config,
@@ -25,6 +24,7 @@ from .memory_errors import telling_memory_errors
 from .model.column_encoding import ColumnEncoding
 from .model.ends import rows_for
 from .model.network import Network
+from .orphans import end_with_parent
 from .prediction import predict, predicts_itself
 from .records import Blueprint, Data, EarlyStopping, Keeper, ManyInputs, Progress, Result, Settings, State, Step
 from .stored_rows import Source, StoredRows
@@ -33,6 +33,7 @@ from .training import fit
 from .xla.own_steps import StepBatch, StepCall
 
 take_share_of_cores()
+end_with_parent()
 
 __all__ = [
     "STATELESS_PARTS",
@@ -74,8 +75,6 @@ __all__ = [
     "rows_for",
     "stored_layer",
     "telling_memory_errors",
-    "unwrapped",
     "with_attributes",
     "with_seed",
-    "wrapped",
 ]

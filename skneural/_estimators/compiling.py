@@ -15,7 +15,7 @@ import keras
 
 from skneural._compat.keras_names import optimizer_config
 from skneural._compat.plain_numbers import plain_arguments
-from skneural._engine import copy_of_part, fingerprint, unwrapped, wrapped
+from skneural._engine import copy_of_part, fingerprint
 from skneural._seeds import seeded_global_generators
 
 from .foreign_names import value_hint
@@ -55,12 +55,6 @@ class Compilation:
             self.optimizer,
             fingerprint((arguments, self.loss, tuple(self.metrics), dict(self.extras))),
         )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return wrapped(dict(vars(self)))
-
-    def __setstate__(self, stored: dict[str, Any]) -> None:
-        vars(self).update(unwrapped(stored))
 
 
 def resolve_optimizer(owner: str, optimizer: Any, arguments: Mapping[str, Any]) -> tuple[type, dict[str, Any]]:

@@ -78,9 +78,6 @@ class FamilyBlueprint(_engine.Blueprint):
         """Make a blueprint of what ``fields`` has given."""
         return cls.of(Plan(**stored))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FamilyBlueprint.of, self.build.args  # type: ignore[attr-defined]
-
 
 @contextmanager
 def _global_dtype_policy(name: str) -> Iterator[None]:
