@@ -28,7 +28,7 @@ def dense_rows(X: NDArray[Any] | sparse.csr_array, rows: slice | NDArray[np.intp
     taken: Any = X[rows]
     if sparse.issparse(taken):
         taken = taken.toarray()
-    return np.require(taken, dtype, "CA")
+    return np.require(taken, dtype, ["C", "A"])
 
 
 def target_dtype(y: NDArray[Any] | sparse.csr_array) -> str:

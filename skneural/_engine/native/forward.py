@@ -51,12 +51,12 @@ class NativeForward:
         """Give the outputs; a row's do not depend on the others, nor on the number of threads."""
         outputs = np.empty((len(rows), self.n_outputs), np.float32)
         # What was read from a stream need not be aligned.
-        weights = tuple(np.require(values[place], requirements="CA") for place in self.places)
+        weights = tuple(np.require(values[place], requirements=["C", "A"]) for place in self.places)
         with threads_for(len(rows) * self.n_products // _SHARED_LATER) as n_threads:
             self.predict(
                 *(self.parts, self.epsilons, weights),
                 None if self.encoding is None else self.encoding.given(values),
-                *(np.require(rows, requirements="CA"), outputs),
+                *(np.require(rows, requirements=["C", "A"]), outputs),
                 n_threads,
                 extension.IS_PORTABLE,
             )

@@ -86,7 +86,7 @@ class EncodingForm:
 
     def given(self, values: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         """Give what the native engine takes, from the values of a model's variables."""
-        return self.counts, self.sources, np.require(values[self.numbers], np.float32, "CA")
+        return self.counts, self.sources, np.require(values[self.numbers], np.float32, ["C", "A"])
 
 
 def encoding_form(model: keras.Model) -> EncodingForm | None:
