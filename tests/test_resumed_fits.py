@@ -134,6 +134,16 @@ def test_a_fit_goes_on_and_ends_at_the_same_bits(name, tmp_path):
     assert not watcher.begun
 
 
+@quiet
+@pytest.mark.parametrize(("method", "parts"), [("idec", ["autoencoder"]), ("n2d", ["autoencoder", "embedding"])])
+def test_what_is_trained_first_is_kept_in_a_part_of_the_folder(method, parts, tmp_path):
+    estimator = DeepEmbeddedClustering(2, method=method, hidden_layer_sizes=(4,), **SHORT)
+    once, again = (clone(estimator).set_params(checkpoint=tmp_path).fit(X) for _ in range(2))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == parts
+    for found in (once, again):
+        np.testing.assert_array_equal(found.predict_proba(X), clone(estimator).fit(X).predict_proba(X))
+
+
 @pytest.mark.parametrize("name", ["native", "Keras's fit"])
 def test_it_is_kept_every_so_many_epochs(name, tmp_path):
     estimator, rows, target = FITS[name]

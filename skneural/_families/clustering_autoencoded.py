@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -33,9 +34,12 @@ _LAYERS_OF_ROWS, _LAYERS_OF_IMAGES = (256, 64), (128,)
 _N_STARTS, _N_MIXTURES = 20, 5
 
 
-def _epochs_of(owner: Any) -> dict[str, Any]:
-    """Give the epochs of a part as an argument, where the owner knows how many."""
-    return {} if owner.epochs == "auto" else {"epochs": int(owner.epochs)}
+def _training_of(owner: Any, part: str) -> dict[str, Any]:
+    """Give the epochs of a part, where the owner knows how many, and a folder within the owner's, as arguments."""
+    epochs = {} if owner.epochs == "auto" else {"epochs": int(owner.epochs)}
+    if owner.checkpoint is None:
+        return epochs
+    return {**epochs, "checkpoint": os.path.join(owner.checkpoint, part), "checkpoint_every": owner.checkpoint_every}
 
 
 class AutoencodedClusters(ClusteringWay):
@@ -51,7 +55,7 @@ class AutoencodedClusters(ClusteringWay):
             standardize=owner.image_shape is None,
             kernel_initializer=owner.kernel_initializer,
             random_state=owner._seeds.weights,
-            **_epochs_of(owner),
+            **_training_of(owner, "autoencoder"),
         ).fit(rows.X, sample_weight=rows.weights)
         self.scaling = self.autoencoder._scaling
         self.places = self.autoencoder.transform(rows.X)
@@ -164,7 +168,7 @@ class N2dClusters(AutoencodedClusters):
             n_neighbors=int(owner.n_neighbors),
             min_dist=0.0,
             random_state=owner._seeds.split,
-            **_epochs_of(owner),
+            **_training_of(owner, "embedding"),
         )._fit_from(codes, None, weights, (None, None, None), {})
         self.places = self.embedding.transform(self.places)
 
