@@ -86,7 +86,7 @@ def _is_row_wise_layer(layer: keras.layers.Layer) -> bool:
     is_known = _is_from_keras(type(layer)) or getattr(type(layer), "is_row_wise", False)
     if not is_known or isinstance(layer, _MIXING_LAYERS):
         return False
-    if isinstance(layer, keras.layers.BatchNormalization) and (layer.renorm or layer.synchronized):
+    if isinstance(layer, keras.layers.BatchNormalization) and (getattr(layer, "renorm", False) or layer.synchronized):
         return False
     penalty = layer.activity_regularizer
     return penalty is None or bool(penalty_kinds(penalty))

@@ -204,7 +204,7 @@ class Template:
 
 
 @dataclass
-class Penalty:
+class Penalty(keras.regularizers.Regularizer):
     """The sum of absolute or squared weights, times numbers of the step."""
 
     template: Template
