@@ -175,7 +175,7 @@ def test_second_fit_compiles_nothing():
 
 def test_network_survives_pickle_weights_and_keras_file(tmp_path, capsys):
     X, y = unequal_sequences()
-    network = small(filters=3, bidirectional=True).fit(X, y)
+    network = small(filters=3, bidirectional=True, parts=("recurrent", "convolutional")).fit(X, y)
     expected = network.predict_proba(X)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(network)).predict_proba(X), expected)
     network.model_.save(tmp_path / "network.keras")
@@ -298,7 +298,7 @@ ERRORS = {
         {"units": ()},
         np.ones((2, 3)),
         "RecurrentNetClassifier needs recurrent layers or convolutions. Got units=() and filters=(): give one of them "
-        "a size.",
+        "a size, or parts='kernels'.",
     ),
     "kernel_size": (
         {"filters": (3, 3, 3), "kernel_size": (3, 3)},

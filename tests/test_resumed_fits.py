@@ -187,7 +187,7 @@ def other_activation(x):
         {"metrics": ["mae"]},
         {"early_stopping": True},
     ],
-    ids=str,
+    ids=lambda other: next(iter(other)),
 )
 def test_other_parameters_are_refused(other, tmp_path):
     estimator = DenseNetRegressor(

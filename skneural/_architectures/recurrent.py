@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from .dense import dropout_layers, seeded_initializer
-from .sequence_layers import MaskedConv1D, PoolOverTime, SequenceScaling, SideBySide
+from .sequence_layers import MaskedConv1D, MeanOfSteps, PoolOverTime, SequenceScaling, SideBySide
 
 CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "simple": keras.layers.SimpleRNN}
 
@@ -18,7 +18,8 @@ CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "simple": keras.lay
 class RecurrentArchitecture:
     """Scaling -> recurrent layers and pooling, beside them convolutions and pooling -> dense layers -> outputs.
 
-    ``activations`` has one entry per convolution and then one per dense layer.
+    ``n_averaged_steps`` are averaged after the scaling. ``activations`` has one entry per convolution and then one per
+    dense layer.
     """
 
     n_channels: int
@@ -36,6 +37,7 @@ class RecurrentArchitecture:
     batch_normalization: bool = False
     l2: float = 0.0
     kernel_initializer: Any = "glorot_uniform"
+    n_averaged_steps: int = 1
 
     @property
     def sequence_shape(self) -> tuple[None, int]:
@@ -45,7 +47,8 @@ class RecurrentArchitecture:
 
 def build_recurrent(architecture: RecurrentArchitecture) -> keras.Sequential:
     """Build the network of a recurrent architecture, not compiled."""
-    layers = [SequenceScaling(), *_body(architecture), *_head(architecture)]
+    shortened = [MeanOfSteps(architecture.n_averaged_steps)] if architecture.n_averaged_steps > 1 else []
+    layers = [SequenceScaling(), *shortened, *_body(architecture), *_head(architecture)]
     return keras.Sequential([keras.Input(architecture.sequence_shape), *layers])
 
 

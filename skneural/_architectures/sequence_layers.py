@@ -143,3 +143,66 @@ class SideBySide(keras.layers.Layer):
         """Make the layer from its configuration."""
         branches = [keras.saving.deserialize_keras_object(branch) for branch in config["branches"]]
         return cls(**(config | {"branches": branches}))
+
+
+@keras.saving.register_keras_serializable("skneural")
+class MeanOfSteps(keras.layers.Layer):
+    """The mean of each so many steps that follow one another, and whether there is any of them."""
+
+    is_row_wise = True
+
+    def __init__(self, n_steps: int, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.n_steps = n_steps
+        self.supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Shorten (batch, timesteps, channels) to a length of timesteps / n_steps, rounded up."""
+        if mask is None:
+            mask = ops.ones_like(inputs[..., 0], dtype="bool")
+        counted = ops.cast(ops.expand_dims(mask, -1), inputs.dtype)
+        sums, counts = self._sums(inputs * counted), self._sums(counted)
+        return sums / ops.maximum(counts, 1)
+
+    def _sums(self, values: Any) -> Any:
+        """Add up the values of each group of steps; the last one may lack some."""
+        filled = ops.pad(values, [[0, 0], [0, self.n_steps - 1], [0, 0]])
+        return ops.average_pool(filled, self.n_steps, self.n_steps) * self.n_steps
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Tell which groups have a step, shape (batch, timesteps / n_steps)."""
+        if previous_mask is None:
+            return None
+        return self._sums(ops.cast(previous_mask, "float32")[..., None])[..., 0] > 0.5
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Divide the length."""
+        length = input_shape[1]
+        return (input_shape[0], None if length is None else -(-length // self.n_steps), *input_shape[2:])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the layer anew."""
+        return super().get_config() | {"n_steps": self.n_steps}
+
+
+@keras.saving.register_keras_serializable("skneural")
+class WeightedMean(keras.layers.Layer):
+    """The mean of several answers of one shape, with a share for each."""
+
+    is_row_wise = True
+
+    def __init__(self, shares: Any, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.shares = [float(share) for share in shares]
+
+    def call(self, inputs: list[Any]) -> Any:
+        """Average tensors of one shape."""
+        return sum(share * one for share, one in zip(self.shares, inputs, strict=True))
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """All shapes are the same."""
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the layer anew."""
+        return super().get_config() | {"shares": self.shares}

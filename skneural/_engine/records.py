@@ -276,12 +276,12 @@ class Result:
 
     ``best_epoch`` is the number of the epoch whose weights were kept, or None without early stopping.
     ``way`` tells whether the native engine, a compiled program or Keras's ``fit`` trained, and ``why_keras`` why the
-    last did.
+    last did; "solved" of a network without steps, whose weights a family has solved for.
     """
 
     history: dict[str, list[float]]
     n_epochs: int
     best_epoch: int | None
     stopped_by: Literal["epochs", "early_stopping", "callback", "interrupt"]
-    way: Literal["native", "compiled", "keras"]
+    way: Literal["native", "compiled", "keras", "solved"]
     why_keras: str | None = None

@@ -136,8 +136,12 @@ class NeuralEstimator(LinkedToItsPage, Predicting):
         judged = None if held_out is None else self._data(held_out)
         data = self._data(train)
         if self._is_kept(schedule):
-            settings = kept_in(self, self._network, (data, judged), settings)
-        return _engine.fit(self._network, data, judged, settings)
+            settings = kept_in(self, self._trained_network(), (data, judged), settings)
+        return _engine.fit(self._trained_network(), data, judged, settings)
+
+    def _trained_network(self) -> Any:
+        """Return the network that is trained in steps."""
+        return self._network
 
     @property
     def _has_checkpoint(self) -> bool:

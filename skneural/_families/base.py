@@ -237,6 +237,10 @@ class FamilyEstimator(NeuralEstimator):
 
     def _blueprint(self) -> _engine.Blueprint:
         """Describe the network so that the engine can share what it has built and compiled for its like."""
+        return FamilyBlueprint.of(self._plan())
+
+    def _plan(self) -> Plan:
+        """Return what the network is made of."""
         head = self._head()
         architecture = self._architecture(head)
         optimizer, arguments = self._optimizer()
@@ -250,7 +254,7 @@ class FamilyEstimator(NeuralEstimator):
             if isinstance(arguments.get(name), Real)
         }
         policy, settings = keras.config.dtype_policy().name, _engine.global_settings()
-        return FamilyBlueprint.of(Plan(type(self)._build, architecture, policy, settings, compilation, rates))
+        return Plan(type(self)._build, architecture, policy, settings, compilation, rates)
 
     def _build_network(self, seed: int) -> _engine.Network:
         self._recipe = self._present_recipe()

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
+from skneural._estimators.class_losses import MARGIN_LOSSES
+from skneural._estimators.compiling import loss_name
 from skneural._routed import Routed
 from skneural._types import ClassWeight, Folder, RandomState
 
@@ -58,26 +63,29 @@ class RecurrentNetClassifier(RecurrentNet, FamilyClassifier):
     __module__ = "skneural"
 
     _parameter_constraints: ClassVar = {**RECURRENT_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+    _has_kernels_by_itself = True
 
     def __init__(
         self,
         units: Any = (32,),
         *,
+        parts: Any = "auto",
         cell: str = "gru",
         bidirectional: bool = False,
         pooling: str = "last",
-        filters: Any = (32, 64, 32),
+        filters: Any = (64, 64, 64),
         kernel_size: Any = (8, 5, 3),
         hidden_layer_sizes: Any = (),
         sequence_shape: Any = None,
+        n_averaged_steps: int | str = "auto",
         standardize: bool = True,
         activation: Any = "relu",
-        dropout: float = 0.5,
+        dropout: float = 0.2,
         batch_normalization: bool = True,
         l2: float = 1e-4,
         kernel_initializer: Any = "glorot_uniform",
         optimizer: Any = "adam",
-        learning_rate: Any = 1e-3,
+        learning_rate: Any = 3e-3,
         learning_rate_schedule: str = "cosine",
         loss: Any = "auto",
         metrics: Any = "accuracy",
@@ -98,6 +106,7 @@ class RecurrentNetClassifier(RecurrentNet, FamilyClassifier):
         **routed: Unpack[Routed],
     ) -> None:
         self.units = units
+        self.parts = parts
         self.cell = cell
         self.bidirectional = bidirectional
         self.pooling = pooling
@@ -105,6 +114,7 @@ class RecurrentNetClassifier(RecurrentNet, FamilyClassifier):
         self.kernel_size = kernel_size
         self.hidden_layer_sizes = hidden_layer_sizes
         self.sequence_shape = sequence_shape
+        self.n_averaged_steps = n_averaged_steps
         self.standardize = standardize
         self.activation = activation
         self.dropout = dropout
@@ -131,6 +141,22 @@ class RecurrentNetClassifier(RecurrentNet, FamilyClassifier):
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)
+
+    def _kernel_targets(self, y: Any) -> NDArray[np.float64]:
+        head = self._head()
+        columns = np.asarray(y, np.float64).reshape(len(y), -1)
+        if columns.shape[1] < head.n_outputs:
+            columns = (columns == np.arange(head.n_outputs)).astype(np.float64)
+        # Some losses learn from -1 and 1 already.
+        return np.where(columns > 0, 1.0, -1.0)
+
+    def _kernel_kind(self) -> str:
+        head = self._head()
+        if loss_name(self.loss) in MARGIN_LOSSES:
+            return "linear"
+        if head.activation != "linear":
+            return head.activation
+        return "sigmoid" if head.n_outputs == 1 or self.target_encoder_.is_multilabel else "softmax"
 
 
 @with_shared_paragraphs
@@ -185,6 +211,7 @@ class RecurrentNetRegressor(RecurrentNet, FamilyRegressor):
         self,
         units: Any = (32,),
         *,
+        parts: Any = "auto",
         cell: str = "gru",
         bidirectional: bool = False,
         pooling: str = "last",
@@ -192,6 +219,7 @@ class RecurrentNetRegressor(RecurrentNet, FamilyRegressor):
         kernel_size: Any = (8, 5, 3),
         hidden_layer_sizes: Any = (),
         sequence_shape: Any = None,
+        n_averaged_steps: int | str = "auto",
         standardize: bool = True,
         activation: Any = "relu",
         dropout: float = 0.0,
@@ -219,6 +247,7 @@ class RecurrentNetRegressor(RecurrentNet, FamilyRegressor):
         **routed: Unpack[Routed],
     ) -> None:
         self.units = units
+        self.parts = parts
         self.cell = cell
         self.bidirectional = bidirectional
         self.pooling = pooling
@@ -226,6 +255,7 @@ class RecurrentNetRegressor(RecurrentNet, FamilyRegressor):
         self.kernel_size = kernel_size
         self.hidden_layer_sizes = hidden_layer_sizes
         self.sequence_shape = sequence_shape
+        self.n_averaged_steps = n_averaged_steps
         self.standardize = standardize
         self.activation = activation
         self.dropout = dropout
@@ -251,3 +281,11 @@ class RecurrentNetRegressor(RecurrentNet, FamilyRegressor):
         self.random_state = random_state
         self.verbose = verbose
         self._store_further(routed)
+
+    def _check_suits_kernels(self) -> None:
+        if self._head().activation != "linear":
+            raise ValueError(
+                f"The 'parts' parameter of {type(self).__name__} names 'kernels', whose answers are found by least "
+                f"squares, which does not suit loss={self.loss!r}. Use loss='mean_squared_error', or leave 'kernels' "
+                "out."
+            )
