@@ -57,6 +57,12 @@ FITS = {
     "lstm": (RecurrentNetRegressor((4, 3), cell="lstm", bidirectional=True, pooling="max", **SHORT), SEQUENCES, PLACES),
     "simple": (RecurrentNetClassifier((4,), cell="simple", pooling="average", **SHORT), SEQUENCES, PLACES),
     "beside": (RecurrentNetClassifier((4,), filters=(4,), kernel_size=3, **SHORT), SEQUENCES, PLACES),
+    "kernels": (RecurrentNetClassifier(parts="kernels", random_state=0), SEQUENCES, PLACES),
+    "short": (
+        RecurrentNetClassifier((4,), parts=["recurrent", "kernels"], n_averaged_steps=2, **SHORT),
+        SEQUENCES,
+        PLACES,
+    ),
     "tabular": (TabularNetClassifier((4,), **TABULAR), TABLE, NAMES),
     "waves": (TabularNetClassifier((4,), numeric_encoding="periodic", categorical_features=[3], **TABULAR), TABLE, TWO),
     "bounded": (TabularNetRegressor((4,), **TABULAR), TABLE, X[:, 0]),

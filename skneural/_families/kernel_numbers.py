@@ -17,6 +17,8 @@ from skneural._architectures.fixed_kernels import GROUP_SIZE, N_GROUPS, N_TERNAR
 Array = NDArray[Any]
 
 _GOLDEN_RATIO = (1 + 5**0.5) / 2
+# Responses to steps that are alike, which roundings alone tell from a threshold, stay below it on any machine.
+_MARGIN = 1e-5
 # The most channels that one kernel adds up.
 _MOST_CHANNELS = 9
 # Penalties in units of the features' mean squared length.
@@ -96,7 +98,7 @@ def _competing_kernels(n_channels: int, random: np.random.Generator) -> Array:
 def _thresholds(
     sequences: Array, row_of: Any, dilations: tuple[tuple[int, int], ...], channels: Array, random: np.random.Generator
 ) -> Array:
-    """Choose thresholds of each kernel, shape (84, n_thresholds), as quantiles of its responses to drawn rows."""
+    """Choose thresholds of each kernel, shape (84, n_thresholds), halfway between its responses to drawn rows."""
     chosen: list[Array] = []
     n_before = 0
     for (dilation, count), taken in zip(dilations, channels, strict=True):
@@ -107,7 +109,7 @@ def _thresholds(
         chosen.append(
             np.stack(
                 [
-                    np.quantile(response[steps], share) if steps.any() else np.zeros(count)
+                    np.quantile(response[steps], share, method="midpoint") + _MARGIN if steps.any() else np.zeros(count)
                     for response, steps, share in zip(responses, is_there, shares, strict=True)
                 ]
             )

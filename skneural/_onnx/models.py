@@ -6,16 +6,26 @@ from typing import Any
 
 import keras
 
-from skneural._architectures.sequence_layers import PoolOverTime, SequenceScaling, SideBySide
+from skneural._architectures.fixed_kernels import FixedKernels
+from skneural._architectures.sequence_layers import (
+    MeanOfSteps,
+    PoolOverTime,
+    SequenceScaling,
+    SideBySide,
+    WeightedMean,
+)
 from skneural._compat.keras_names import calls_of
 
+from .fixed_kernels import fixed_kernels, mean_of_steps, weighted_mean
 from .graph import Graph
 from .layers import WRITINGS, Inputs, Value, told
 from .sequences import SEQUENCE_WRITINGS, sequence_scaling
 
-_WRITINGS = {**WRITINGS, **SEQUENCE_WRITINGS}
+_WRITINGS = {**WRITINGS, **SEQUENCE_WRITINGS, FixedKernels: fixed_kernels, WeightedMean: weighted_mean}
+# These tell anew which steps are there.
+_TELL_STEPS = {SequenceScaling: sequence_scaling, MeanOfSteps: mean_of_steps}
 # Behind these there are no steps any more.
-_END_OF_STEPS = (PoolOverTime, SideBySide)
+_END_OF_STEPS = (PoolOverTime, SideBySide, FixedKernels)
 
 
 def write_model(graph: Graph, model: keras.Model, inputs: Inputs) -> Value:
@@ -46,8 +56,8 @@ def write_model(graph: Graph, model: keras.Model, inputs: Inputs) -> Value:
 def _written(graph: Graph, layer: Any, inputs: Inputs) -> Value:
     if isinstance(layer, keras.Model):
         return write_model(graph, layer, inputs)
-    if type(layer) is SequenceScaling:
-        return sequence_scaling(graph, layer, inputs)
+    if type(layer) in _TELL_STEPS:
+        return _TELL_STEPS[type(layer)](graph, layer, inputs)
     if type(layer) is SideBySide:
         branches = [write_model(graph, branch, inputs).name for branch in layer.branches]
         return Value(graph.node("Concat", *branches, axis=-1))
