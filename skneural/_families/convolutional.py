@@ -20,6 +20,7 @@ from skneural._architectures.convolutional import (
 )
 from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._routed import Routed
+from skneural._rows.image_files import paths_in, stored_images
 from skneural._rows.validation import moments_of_all_values
 from skneural._types import ClassWeight, Folder, RandomState
 
@@ -126,12 +127,18 @@ class _ConvNet(FamilyEstimator):
     _count_words: ClassVar = {**FamilyEstimator._count_words, "epochs": ("auto",)}
     _build = staticmethod(build_conv)
 
+    def _opened(self, X: Any) -> Any:
+        paths = paths_in(X)
+        if paths is None:
+            return super()._opened(X)
+        owner = type(self).__name__
+        return stored_images(owner, paths, check_image_shape(owner, self.image_shape))
+
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if not self._chooses_filters:
             self._kernels(len(self._given_filters()))
         check_sizes(type(self).__name__, "hidden_layer_sizes", self.hidden_layer_sizes)
-        self._augmentation()
         self._augmentation()
         check_image_shape(type(self).__name__, self.image_shape)
 
@@ -262,7 +269,9 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
     -----
     X need not be scaled: the first layer of the network subtracts the mean of all pixels seen in fit and divides by
     their standard deviation, so that pixels from 0 to 255 and from 0 to 1 give the same. A DataFrame of pixels works as
-    an array does. Turn ``augment`` off where the place or the angle of what an image shows tells its class.
+    an array does. X may also hold the paths of image files, in a list, a Series or a frame of one column: with
+    ``image_shape`` they are read, part after part where they are many, and brought to that height and width. Turn
+    ``augment`` off where the place or the angle of what an image shows tells its class.
 
     References
     ----------
@@ -374,8 +383,9 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
     Notes
     -----
     X need not be scaled: the first layer of the network subtracts the mean of all pixels seen in fit and divides by
-    their standard deviation. For the losses "poisson" and "mean_absolute_percentage_error" y
-    is divided by its mean size instead of standardised, for "mean_squared_logarithmic_error" it is left as it is.
+    their standard deviation. X may also hold the paths of image files, which are read and brought to ``image_shape``.
+    For the losses "poisson" and "mean_absolute_percentage_error" y is divided by its mean size instead of standardised,
+    for "mean_squared_logarithmic_error" it is left as it is.
 
     References
     ----------
