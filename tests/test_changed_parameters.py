@@ -255,6 +255,8 @@ FAMILIES = {
     RecurrentNetRegressor: {"units": (2,)},
 }
 DESCRIBES_THE_NETWORK = {
+    "n_averaged_steps": 2,
+    "parts": ("recurrent", "kernels"),
     "activation": "elu",
     "augment": False,
     "batch_normalization": None,
@@ -284,8 +286,9 @@ ACTS_IN_EACH_CALL = {
     "random_state": 7,
     "shuffle": False,
 }
-# Ways of stopping, which act only with early_stopping; what is printed; what is a matter of X.
+# Ways of stopping, which act only with early_stopping; what is printed or kept in files; what is a matter of X.
 OF_OTHER_TESTS = {
+    "checkpoint", "checkpoint_every",
     "image_shape", "n_iter_no_change", "sequence_shape", "tol", "validation_fraction", "verbose", "warm_start"
 }  # fmt: skip
 # Of parts that the small networks here do not have, or that change with others that are refused.

@@ -152,7 +152,7 @@ class RecurrentNet(FamilyEstimator):
     _allows_nd = True
     _has_kernels_by_itself = False
     _build = staticmethod(build_recurrent)
-    _first_fit_parameters: ClassVar[tuple[str, ...]] = ("standardize",)
+    _first_fit_parameters: ClassVar[tuple[str, ...]] = ("parts", "standardize")
     _reads_in_parts = False
     _count_words: ClassVar = {"batch_size": ("auto",), "epochs": ("auto",), "n_averaged_steps": ("auto",)}
 
