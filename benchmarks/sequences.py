@@ -29,7 +29,10 @@ def split_of(folder: Path, name: str) -> tuple[Any, Any, Any, Any]:
     """The published training and test part, unequal lengths padded with NaN."""
     arrays = np.load(folder / f"{name}.npz")
     form = "_raw" if "X_train_raw" in arrays.files else ""
-    return arrays[f"X_train{form}"], arrays["y_train"], arrays[f"X_test{form}"], arrays["y_test"]
+    X_train, X_test = (arrays[f"X_{part}{form}"] for part in ("train", "test"))
+    # With an axis of channels the test part may be shorter or longer.
+    X_train, X_test = (X[..., np.newaxis] if X.ndim == 2 else X for X in (X_train, X_test))
+    return X_train, arrays["y_train"], X_test, arrays["y_test"]
 
 
 def accuracy(folder: Path, seeds: int) -> None:
@@ -110,7 +113,7 @@ def scikeras_network() -> Any:
 def speed(folder: Path) -> None:
     """A GRU of 64 units on ItalyPowerDemand, 20 epochs: the first fit of the process and the median of later ones."""
     X, y, _, _ = split_of(folder, "ItalyPowerDemand")
-    X, y = X[:, :, np.newaxis], (y == y[0]).astype(int)
+    y = (y == y[0]).astype(int)
     print("\n| 64 GRU units, 20 epochs | first fit, s | later fits, s |\n|---|---:|---:|")
     later: dict[str, float] = {}
     builds: dict[str, Callable[[], Any]] = {"skneural": skneural_network, "scikeras": scikeras_network}

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits
 
 import skneural
 from skneural import RecurrentNetClassifier, RecurrentNetRegressor
@@ -20,7 +21,9 @@ from skneural._architectures.fixed_kernels import (
     competing_dilations,
     dilations_for,
 )
-from skneural._families.kernel_numbers import draw_kernels, solve_ridge, temperature
+from skneural._families import recurrent_mixture
+from skneural._families.kernel_numbers import draw_kernels
+from skneural._families.left_out_ridge import solve_ridge, temperature
 
 SMALL = ((1, 2), (2, 1))
 
@@ -260,3 +263,32 @@ def test_a_saved_network_answers_with_the_same_bits(tmp_path) -> None:
     np.testing.assert_array_equal(
         loaded.set_params(warm_start=True).fit(X, y).predict_proba(X), network.fit(X, y).predict_proba(X)
     )
+
+
+def test_sequences_that_do_not_vary_have_the_shares_of_the_classes() -> None:
+    X, y = np.ones((10, 5)), np.arange(10) % 5 == 0
+    network = RecurrentNetClassifier(parts="kernels", random_state=0).fit(X, y)
+    shares = network.predict_proba(X)
+    assert (shares == shares[0]).all()
+    assert shares[0, 0] > shares[0, 1]
+
+
+def test_the_layer_that_is_solved_for_is_the_same_for_any_number_of_threads() -> None:
+    random = np.random.default_rng(6)
+    features = random.normal(size=(800, 3000)).astype(np.float32)
+    targets = random.choice([-1.0, 1.0], (800, 5))
+    solutions = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            solutions.append(solve_ridge(features, targets, None).kernel)
+    np.testing.assert_array_equal(*solutions)
+
+
+def test_of_many_rows_the_kernels_see_some_and_count_less(monkeypatch) -> None:
+    monkeypatch.setattr(recurrent_mixture, "MOST_ROWS", 20)
+    X, y = waves()
+    parts = ["recurrent", "kernels"]
+    network = RecurrentNetClassifier(4, parts=parts, epochs=1, random_state=0).fit(X, y)
+    assert network._network.share == 40 / (40 + 60)
+    alone = RecurrentNetClassifier(parts="kernels", random_state=0).fit(X, y)
+    assert alone._network.share == 1

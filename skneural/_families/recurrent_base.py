@@ -28,7 +28,7 @@ from skneural._rows.training_rows import TrainingRows
 from .base import SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes, is_one_size
 from .blueprint import FamilyBlueprint, Plan
 from .paragraphs import Paragraphs
-from .recurrent_mixture import Mixture
+from .recurrent_mixture import Mixture, rows_to_see
 
 PARTS = ("recurrent", "convolutional", "kernels")
 
@@ -311,9 +311,11 @@ class RecurrentNet(FamilyEstimator):
             if scaling is not None and network is not None:
                 network.state = _with_scaling(network.state, scaling)
         if mixture is not None:
-            scaled = rows.X if scaling is None else (rows.X - scaling[0]) / scaling[1]
+            seen = rows_to_see(rows.n_rows, self._seeds.split)
+            sequences, weights = rows.X[seen], None if rows.weights is None else rows.weights[seen]
+            scaled = sequences if scaling is None else (sequences - scaling[0]) / scaling[1]
             dilations = self._kernel_architecture(self._head()).dilations
-            mixture.draw(scaled, rows.weights, dilations, self._seeds.weights)
+            mixture.draw(scaled, weights, dilations, self._seeds.weights)
 
     def _tags(self, kind: str, **specific: Any) -> Tags:
         tags = super()._tags(kind, **specific)

@@ -13,7 +13,8 @@ from skneural import _engine
 from skneural._architectures.kernels import KERNELS, OUTPUTS
 from skneural._architectures.sequence_layers import WeightedMean
 
-from .kernel_numbers import KernelNumbers, draw_kernels, mean_of_solutions, solve_ridge, temperature
+from .kernel_numbers import KernelNumbers, draw_kernels
+from .left_out_ridge import mean_of_solutions, solve_ridge, temperature
 
 Array = NDArray[Any]
 
@@ -21,6 +22,13 @@ Array = NDArray[Any]
 MOST_ROWS = 4096
 # How much their answer counts beside that of the network that is trained on the same rows.
 _KERNELS_COUNT = 2
+
+
+def rows_to_see(n_rows: int, seed: int) -> slice | NDArray[np.intp]:
+    """Choose the rows that the kernels see: all of them, or so many that are drawn."""
+    if n_rows <= MOST_ROWS:
+        return slice(None)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, MOST_ROWS, replace=False))
 
 
 class Mixture:
@@ -44,10 +52,8 @@ class Mixture:
         ``targets`` has shape (n, n_outputs); of classes they are 1 and -1. ``kind`` is "softmax", "sigmoid", or
         "linear" for outputs that no probability is made of.
         """
-        n_rows = len(X)
-        if n_rows > MOST_ROWS:
-            rows = np.sort(np.random.default_rng(seed).choice(n_rows, MOST_ROWS, replace=False))
-            X, targets, weights = X[rows], targets[rows], None if weights is None else weights[rows]
+        n_rows, rows = len(X), rows_to_see(len(X), seed)
+        X, targets, weights = X[rows], targets[rows], None if weights is None else weights[rows]
         features = self.features(X)
         # The mean of two layers, of which one sees no differences from step to step, is better than either.
         kernel, bias, left_out = mean_of_solutions(
