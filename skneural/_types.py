@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -22,3 +23,5 @@ Rows: TypeAlias = ArrayLike | SparseRows
 RandomState: TypeAlias = int | np.random.RandomState | None
 ClassWeight: TypeAlias = Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None
 Folder: TypeAlias = str | os.PathLike[str] | None
+# A number of epochs, or a span of time.
+Every: TypeAlias = int | str | datetime.timedelta

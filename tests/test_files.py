@@ -240,7 +240,7 @@ PLAIN = [
     [np.dtype("float32"), np.dtype("<U5"), np.dtype(object), np.dtype("datetime64[s]")],
     [int, type(None), np.float64, np.int32, keras.optimizers.Adam, keras.activations.relu, keras.losses.Huber],
     [datetime.date(2024, 5, 6), datetime.datetime(2024, 5, 6, 7, 8), datetime.time(1, 2), datetime.timedelta(3, 4, 5)],
-    [Decimal("1.10"), Path("a/b")],
+    [Decimal("1.10"), Path("a/b"), pd.Timedelta("5min"), pd.Timedelta(7, "ns")],
 ]
 
 

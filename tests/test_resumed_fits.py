@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import time
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
@@ -23,7 +26,9 @@ from skneural import (
     KerasRegressor,
     NeighborEmbedding,
     RecurrentNetRegressor,
+    Seq2SeqTranslator,
     TabularNetClassifier,
+    load,
 )
 
 RNG = np.random.default_rng(0)
@@ -154,6 +159,58 @@ def test_it_is_kept_every_so_many_epochs(name, tmp_path):
     again = fitted(estimator, rows, target, callbacks=watcher, **kept)
     assert watcher.begun == [4, 5]
     assert_equal_fits(again, fitted(estimator, rows, target, epochs=6))
+
+
+class TakesItsTime(StopsIn):
+    """Lets an epoch take 40 seconds, by a clock of its own."""
+
+    now = 0.0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.now += 40.0
+
+
+@pytest.mark.parametrize(
+    ("name", "every", "first"),
+    [
+        ("native", datetime.timedelta(0), 5),
+        ("native", "1min", 4),
+        ("native", pd.Timedelta("90s"), 3),
+        ("native", "365 days", 0),
+        ("programs", "1min", 4),
+        ("Keras's fit", "1min", 4),
+    ],
+)
+def test_it_is_kept_in_the_epoch_in_which_a_span_of_time_has_passed(name, every, first, tmp_path, monkeypatch):
+    estimator, rows, target = FITS[name]
+    slow = TakesItsTime(5)
+    monkeypatch.setattr("skneural._engine.loop.job.monotonic", lambda: slow.now)
+    kept = {"checkpoint": tmp_path, "checkpoint_every": every, "epochs": 6}
+    with pytest.raises(RuntimeError, match="killed"):
+        fitted(estimator, rows, target, callbacks=slow, **kept)
+    watcher = StopsIn()
+    again = fitted(estimator, rows, target, callbacks=watcher, **kept)
+    assert watcher.begun == list(range(first, 6))
+    assert_equal_fits(again, fitted(estimator, rows, target, epochs=6))
+
+
+@pytest.mark.parametrize("every", [datetime.timedelta(seconds=1.5), pd.Timedelta("1h"), "1h"], ids=repr)
+@pytest.mark.parametrize("estimator", [DenseNetClassifier((3,)), KerasRegressor(), Seq2SeqTranslator()], ids=type)
+def test_a_span_of_time_goes_where_the_estimator_goes(estimator, every, tmp_path):
+    kept = clone(estimator).set_params(checkpoint_every=every)
+    kept.save(tmp_path / "kept.skn")
+    for one in (clone(kept), pickle.loads(pickle.dumps(kept)), load(tmp_path / "kept.skn")):
+        assert repr(one.checkpoint_every) == repr(every)
+
+
+@pytest.mark.parametrize(
+    "every", ["5", "soon", "NaT", pd.NaT, "-1min", datetime.timedelta(-1), 2.0, 0, True, None], ids=repr
+)
+def test_what_is_no_span_of_time_is_told_of(every, tmp_path):
+    with pytest.raises((ValueError, TypeError), match=r"'checkpoint_every' parameter of \w+ must be an? .*"):
+        KerasRegressor(build_plain, checkpoint=tmp_path, checkpoint_every=every, random_state=0).fit(X, VALUES)
+    with pytest.raises((ValueError, TypeError), match=r"'checkpoint_every' parameter of \w+ must be an? .*"):
+        DenseNetRegressor((3,), checkpoint=tmp_path, checkpoint_every=every, random_state=0).fit(X, VALUES)
 
 
 @pytest.mark.parametrize("build", [build_plain, build_with_own_step])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -236,7 +237,8 @@ class Settings:
     ``learning_rate_factors`` has one factor per epoch, which the optimizer's learning rate is multiplied with in that
     epoch only.
     ``n_averaged`` is the number of the last epochs whose weights are averaged; the average is what is kept.
-    ``keeper`` keeps the progress after every ``keep_every`` epochs, and the run goes on from what it has kept before.
+    ``keeper`` keeps the progress after every ``keep_every`` epochs, or at the end of the epoch in which so much time
+    has passed; the run goes on from what it has kept before.
     ``keeps_interrupted`` tells, after Ctrl-C, whether the run keeps what it has; else the interrupt goes on.
     ``conduct`` is how the run gets on with others.
     ``keras_fit_arguments`` are those of ``keras.Model.fit`` that have no field here; any of them sends the run through
@@ -259,7 +261,7 @@ class Settings:
     verbose: int = 0
     n_averaged: int = 1
     keeper: Keeper | None = None
-    keep_every: int = 1
+    keep_every: int | datetime.timedelta = 1
     keeps_interrupted: Callable[[], bool] = lambda: True
     conduct: Conduct = field(default_factory=Conduct)
     keras_fit_arguments: Mapping[str, Any] = field(default_factory=dict)

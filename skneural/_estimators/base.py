@@ -26,7 +26,7 @@ from skneural._seeds import draw_seeds
 from skneural.exceptions import InterruptedFitWarning
 
 from .callback_marks import without_marks
-from .checkpoints import kept_in
+from .checkpoints import kept_in, rhythm_of
 from .documentation_link import LinkedToItsPage
 from .epoch_tasks import EpochTasks
 from .fitted_model import Run
@@ -169,11 +169,10 @@ class NeuralEstimator(LinkedToItsPage, Predicting):
             check_arguments(f"{owner}({prefix}__...)", routed, arguments_of(method), prefix + "__")
 
     def _check_checkpoint(self) -> None:
-        owner, folder, every = type(self).__name__, self.checkpoint, self.checkpoint_every
+        owner, folder = type(self).__name__, self.checkpoint
         if not isinstance(folder, str | os.PathLike):
             raise TypeError(f"The 'checkpoint' parameter of {owner} must be the name of a folder. Got {folder!r}.")
-        if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
-            raise ValueError(f"The 'checkpoint_every' parameter of {owner} must be an int of 1 or more. Got {every!r}.")
+        rhythm_of(owner, self.checkpoint_every)
         if not isinstance(self.random_state, Integral):
             raise ValueError(
                 f"The 'checkpoint' parameter of {owner} needs a fit that is the same each time. Got random_state="

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import inspect
 import json
@@ -9,10 +10,12 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -99,7 +102,37 @@ def kept_in(
     fingerprint = fingerprint_of(estimator, network, settings, data)
     folder = Path(os.fspath(estimator.checkpoint).replace(_FIT, fingerprint[:_N_DIGITS]), part)
     keeper = CheckpointFolder(type(estimator).__name__, folder, fingerprint)
-    return replace(settings, keeper=keeper, keep_every=int(estimator.checkpoint_every))
+    every = rhythm_of(type(estimator).__name__, estimator.checkpoint_every)
+    return replace(settings, keeper=keeper, keep_every=every)
+
+
+def rhythm_of(owner: str, every: Any) -> int | datetime.timedelta:
+    """Return the number of epochs, or the span of time, after which a training is kept again.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else.
+    """
+    expected = (
+        f"The 'checkpoint_every' parameter of {owner} must be an int of 1 or more, which are epochs, or a span of "
+        f"time: a datetime.timedelta, or text such as '5min'. Got {every!r}."
+    )
+    if isinstance(every, Integral) and not isinstance(every, bool):
+        if every < 1:
+            raise ValueError(expected)
+        return int(every)
+    if not isinstance(every, str | datetime.timedelta):
+        raise TypeError(expected)
+    try:
+        span = pd.Timedelta(every) if isinstance(every, str) else every
+    except ValueError as error:
+        raise ValueError(expected) from error
+    # Text without a unit would be nanoseconds to pandas.
+    has_unit = not isinstance(every, str) or any(one.isalpha() or one == ":" for one in every)
+    if pd.isna(span) or not has_unit or span < datetime.timedelta(0):
+        raise ValueError(expected)
+    return span
 
 
 class CheckpointFolder:

@@ -20,7 +20,7 @@ from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
 from skneural._routed import Routed
 from skneural._rows.weights import finite_sum
-from skneural._types import Folder, RandomState, Rows
+from skneural._types import Every, Folder, RandomState, Rows
 
 from .autoencoder_training import LOSSES, TrainedAutoencoder
 from .base import SHARED_CONSTRAINTS
@@ -187,7 +187,7 @@ class Autoencoder(TrainedAutoencoder):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],

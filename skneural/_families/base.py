@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -56,7 +57,7 @@ SHARED_CONSTRAINTS: Mapping[str, list[Any]] = {
     "tol": [Interval(Real, 0, None, closed="left")],
     "warm_start": ["boolean"],
     "checkpoint": [str, PathLike, None],
-    "checkpoint_every": [Interval(Integral, 1, None, closed="left")],
+    "checkpoint_every": [Interval(Integral, 1, None, closed="left"), datetime.timedelta, str],
     "random_state": ["random_state"],
     "verbose": ["verbose", StrOptions({"auto"})],
 }

@@ -14,7 +14,7 @@ from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
 from skneural._routed import Routed
 from skneural._rows.weights import finite_sum
-from skneural._types import Folder, RandomState, Rows
+from skneural._types import Every, Folder, RandomState, Rows
 
 from .base import SHARED_CONSTRAINTS
 from .clustering_training import WAYS, TrainedClustering
@@ -189,7 +189,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         tol: float = 1e-3,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],

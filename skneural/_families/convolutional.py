@@ -22,7 +22,7 @@ from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._routed import Routed
 from skneural._rows.image_files import paths_in, stored_images
 from skneural._rows.validation import moments_of_all_values
-from skneural._types import ClassWeight, Folder, RandomState
+from skneural._types import ClassWeight, Every, Folder, RandomState
 
 from .base import (
     CLASSIFIER_CONSTRAINTS,
@@ -326,7 +326,7 @@ class ConvNetClassifier(_ConvNet, FamilyClassifier):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -440,7 +440,7 @@ class ConvNetRegressor(_ConvNet, FamilyRegressor):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],

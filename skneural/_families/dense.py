@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack
 from skneural._architectures.dense import DenseArchitecture, build_dense
 from skneural._compat.scikit_names import Interval
 from skneural._routed import Routed
-from skneural._types import ClassWeight, Folder, RandomState
+from skneural._types import ClassWeight, Every, Folder, RandomState
 
 from .base import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, FamilyEstimator, Head, check_sizes
 from .paragraphs import Paragraphs, with_shared_paragraphs
@@ -113,7 +113,7 @@ class DenseNetClassifier(_DenseNet, FamilyClassifier):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -207,7 +207,7 @@ class DenseNetRegressor(_DenseNet, FamilyRegressor):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],

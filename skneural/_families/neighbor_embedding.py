@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skneural._compat.scikit_names import Interval, StrOptions
 from skneural._estimators.one_state import of_one_state
 from skneural._routed import Routed
-from skneural._types import Folder, RandomState, Rows
+from skneural._types import Every, Folder, RandomState, Rows
 
 from .base import SHARED_CONSTRAINTS
 from .neighbor_training import TrainedNeighborEmbedding
@@ -101,8 +101,9 @@ class NeighborEmbedding(TrainedNeighborEmbedding):
         parameters, goes on from there and ends at the same weights; one that had ended comes back at once, and any
         other is an error. ``{fit}`` in its name stands for the fit: each then has a folder of its own. Needs an int as
         ``random_state``. Training that goes on from a network (``partial_fit``, ``warm_start``) is not kept.
-    checkpoint_every : int, default=1
-        Epochs after which the training is kept again.
+    checkpoint_every : int, str or datetime.timedelta, default=1
+        After how much the training is kept again: epochs, or a span of time, as a timedelta or as text that
+        ``pandas.Timedelta`` reads ("5min"), at the end of the epoch in which it has passed.
     random_state : int, numpy.random.RandomState or None, default=None
         Draws initial weights, radial units, the layout, deformations, neighbours and the order of rows. An int gives
         the same result each time, whatever the number of cores.
@@ -217,7 +218,7 @@ class NeighborEmbedding(TrainedNeighborEmbedding):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],

@@ -69,7 +69,11 @@ PARAMETERS: Paragraphs = {
         "other is an error. ``{fit}`` in its name stands for the fit: each then has a folder of its own. Needs an int "
         "as ``random_state``. Training that goes on from a network (``partial_fit``, ``warm_start``) is not kept.",
     ),
-    "checkpoint_every": ("int", "Epochs after which the training is kept again."),
+    "checkpoint_every": (
+        "int, str or datetime.timedelta",
+        "After how much the training is kept again: epochs, or a span of time, as a timedelta or as text that "
+        '``pandas.Timedelta`` reads ("5min"), at the end of the epoch in which it has passed.',
+    ),
     "random_state": (
         "int, numpy.random.RandomState or None",
         "Draws initial weights, validation rows, the order of rows and dropout masks. An int gives the same result "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skneural._estimators.class_losses import MARGIN_LOSSES
 from skneural._estimators.compiling import loss_name
 from skneural._routed import Routed
-from skneural._types import ClassWeight, Folder, RandomState
+from skneural._types import ClassWeight, Every, Folder, RandomState
 
 from .base import CLASSIFIER_CONSTRAINTS
 from .paragraphs import with_shared_paragraphs
@@ -100,7 +100,7 @@ class RecurrentNetClassifier(RecurrentNet, FamilyClassifier):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -241,7 +241,7 @@ class RecurrentNetRegressor(RecurrentNet, FamilyRegressor):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],

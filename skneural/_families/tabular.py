@@ -15,7 +15,7 @@ from skneural._estimators.targets import scaling_for
 from skneural._routed import Routed
 from skneural._rows.tables import FROM_DTYPE
 from skneural._rows.training_rows import TrainingRows
-from skneural._types import ClassWeight, Folder, RandomState
+from skneural._types import ClassWeight, Every, Folder, RandomState
 
 from .base import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, Head
 from .paragraphs import Paragraphs, with_shared_paragraphs
@@ -149,7 +149,7 @@ class TabularNetClassifier(_TabularNet, FamilyClassifier):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],
@@ -319,7 +319,7 @@ class TabularNetRegressor(_TabularNet, FamilyRegressor):
         warm_start: bool = False,
         callbacks: Any = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         random_state: RandomState = None,
         verbose: int = 0,
         **routed: Unpack[Routed],

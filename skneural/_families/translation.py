@@ -16,7 +16,7 @@ from skneural._estimators.one_state import of_one_state
 from skneural._rows.sentences import check_sentences
 from skneural._rows.subwords import N_FIXED_TOKENS, TOKENIZERS
 from skneural._rows.validation import check_lengths
-from skneural._types import Folder, RandomState
+from skneural._types import Every, Folder, RandomState
 
 from .base import SHARED_CONSTRAINTS
 from .bleu import bleu_of, check_sacrebleu
@@ -222,7 +222,7 @@ class Seq2SeqTranslator(TrainedTranslator):
         n_iter_no_change: float = 3,
         tol: float = 0.0,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         beam_size: int = 4,
         length_penalty: float = 1.0,
         warm_start: bool = False,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -205,6 +206,12 @@ PLAIN_FORMS = (
         _of_type(datetime.timedelta),
         lambda value, _: [value.days, value.seconds, value.microseconds],
         lambda node, _: datetime.timedelta(*checked(node, list, 3)),
+    ),
+    Form(
+        "Timedelta",
+        _of_type(pd.Timedelta),
+        lambda value, writer: writer.node(value.to_timedelta64()),
+        lambda node, reader: pd.Timedelta(reader.value(node)),
     ),
     Form(
         "decimal",

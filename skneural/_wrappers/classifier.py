@@ -18,7 +18,7 @@ from skneural._estimators.one_state import of_one_state
 from skneural._estimators.supervised import SupervisedEstimator
 from skneural._estimators.targets import ClassTargets, check_labels
 from skneural._rows.weights import class_weights
-from skneural._types import ClassWeight, Folder, RandomState, Rows
+from skneural._types import ClassWeight, Every, Folder, RandomState, Rows
 
 from .outputs import count_outputs
 
@@ -48,8 +48,9 @@ class KerasClassifier(SupervisedEstimator, scikeras.wrappers.KerasClassifier):
         other is an error. ``{fit}`` in its name stands for the fit: each then has a folder of its own. Needs an int as
         ``random_state``. Training that goes on from a fitted network is not kept. Where the model function has a
         parameter of this name, it is that function's alone.
-    checkpoint_every : int, default=1
-        Epochs after which the training is kept again.
+    checkpoint_every : int, str or datetime.timedelta, default=1
+        After how much the training is kept again: epochs, or a span of time, as a timedelta or as text that
+        ``pandas.Timedelta`` reads ("5min"), at the end of the epoch in which it has passed.
     optimizer : str, keras.optimizers.Optimizer or class, default="rmsprop"
         Used where the model is not compiled yet. ``optimizer__learning_rate`` and the like go to its constructor.
     loss : str, keras.losses.Loss, class or callable, default=None
@@ -144,7 +145,7 @@ class KerasClassifier(SupervisedEstimator, scikeras.wrappers.KerasClassifier):
         warm_start: bool = False,
         random_state: RandomState = None,
         checkpoint: Folder = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: Every = 1,
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Any = None,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Literal
 
 import keras
@@ -33,10 +35,12 @@ class Job:
     is_done: bool = field(init=False, default=False)
     judge: EpochJudge = field(init=False)
     _callback_states: tuple[Mapping[str, Any], ...] = field(init=False, default=())
+    _kept_at: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.judge = EpochJudge(self.settings)
         self.epoch = self.settings.initial_epoch
+        self._kept_at = monotonic()
 
     def ask(self) -> None:
         """Raise where the job is asked to stop."""
@@ -76,16 +80,26 @@ class Job:
             if state:
                 vars(callback).update(state)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for the progress to be kept."""
+        every = self.settings.keep_every
+        if self.settings.keeper is None or self.is_done:
+            return self.settings.keeper is not None
+        if isinstance(every, datetime.timedelta):
+            return monotonic() - self._kept_at >= every.total_seconds()
+        return (self.epoch - self.settings.initial_epoch) % every == 0
+
     def keep(self) -> None:
         """Have the progress kept, where it is time for that."""
-        is_due = self.is_done or (self.epoch - self.settings.initial_epoch) % self.settings.keep_every == 0
-        if self.settings.keeper is not None and is_due:
+        if self.settings.keeper is not None and self.is_due:
             judge = self.judge
             kept = None if judge.kept is None else judge.kept.variables
             recent = tuple(state.variables for state in judge.recent)
             callbacks = tuple(_state_of(callback) for callback in self.settings.callbacks)
             progress = Progress(self.epoch, self.is_done, self.state, judge.judged(), kept, recent, callbacks)
             self.settings.keeper.save(progress)
+            self._kept_at = monotonic()
 
     def result(self, way: Way, why_keras: str | None, *, is_interrupted: bool) -> Result:
         """Leave the weights worth keeping in the network, and say how the run went."""

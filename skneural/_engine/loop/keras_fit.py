@@ -142,7 +142,7 @@ class _JobCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         job = self._job
         job.end_epoch(logs if logs is not None else {}, self._weights)
-        if job.settings.keeper is not None and not job.is_done:
+        if job.is_due and not job.is_done:
             job.state = State.of_model(self.model)
             job.keep()
         if self._job.judge.stopped_by is not None:
