@@ -105,10 +105,7 @@ empty-venv:
 	echo "Making the environment $(VENV) with $$("$$found" --version) ..."; \
 	"$$found" -m venv --clear $(VENV)
 
-# What only the site needs comes on top of the lock.
 docs: venv
-	$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --editable '.[docs]' --no-build-isolation \
-		--config-settings editable_mode=compat
 	$(VENV_PYTHON) -m sphinx -W --keep-going -j 1 -b html $(ARGS) docs docs/_build/html
 	@echo "Open docs/_build/html/index.html."
 

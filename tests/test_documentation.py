@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import pydoc
 import re
 from pathlib import Path
 
@@ -83,6 +84,20 @@ def test_no_page_asks_another_host_for_anything(path: Path) -> None:
     assert not re.search(
         r"!\[[^\]]*\]\(https?:|<(script|img|link|iframe)\b[^>]*https?:", path.read_text(encoding="utf-8")
     )
+
+
+@pytest.mark.parametrize("path", WITH_CODE, ids=_name)
+def test_pages_show_their_code_whole(path: Path) -> None:
+    code = "".join(found for found, _ in CODE.findall(path.read_text(encoding="utf-8")))
+    assert [line for line in code.splitlines() if len(line) > 80] == []
+
+
+def test_names_of_others_that_docstrings_link_to_exist() -> None:
+    """The site makes links of them; without the network nothing else tells whether they lead anywhere."""
+    linked = r":\w+:`~?((?:keras|sklearn)\.[\w.]+)`|``((?:keras|sklearn)(?:\.\w+)+)``"
+    for path in sorted(Path(skneural.__file__).parent.rglob("*.py")):
+        for one, other in re.findall(linked, path.read_text(encoding="utf-8")):
+            assert pydoc.locate(one or other) is not None, (path, one or other)
 
 
 def test_every_example_asks_and_shows() -> None:

@@ -29,7 +29,11 @@ pixels.iloc[:3, 18:26]
 # Four fifths to train on, each label with the same share in both parts. Networks learn best from numbers of about the
 # size of one.
 X_train, X_test, y_train, y_test = train_test_split(
-    pixels.to_numpy() / 16, labels.to_numpy(), test_size=0.2, stratify=labels, random_state=0
+    pixels.to_numpy() / 16,
+    labels.to_numpy(),
+    test_size=0.2,
+    stratify=labels,
+    random_state=0,
 )
 
 # %%
@@ -55,9 +59,15 @@ def build():
     return keras.Sequential(
         [
             keras.Input((64,)),
-            keras.layers.Dense(128, activation="sigmoid", kernel_initializer="random_normal"),
-            keras.layers.Dense(64, activation="tanh", kernel_initializer="random_normal"),
-            keras.layers.Dense(10, activation="softmax", kernel_initializer="random_normal"),
+            keras.layers.Dense(
+                128, activation="sigmoid", kernel_initializer="random_normal"
+            ),
+            keras.layers.Dense(
+                64, activation="tanh", kernel_initializer="random_normal"
+            ),
+            keras.layers.Dense(
+                10, activation="softmax", kernel_initializer="random_normal"
+            ),
         ]
     )
 
@@ -81,7 +91,9 @@ network.model_.summary(print_fn=print)
 # Before training, weights are small random numbers around zero, and biases are zero.
 for layer in network.model_.layers:
     kernel, bias = layer.get_weights()
-    print(f"{layer.name}: kernel {kernel.shape}, deviation {kernel.std():.3f}; largest bias {np.abs(bias).max()}")
+    print(
+        f"{layer.name}: kernel {kernel.shape}, deviation {kernel.std():.3f}; largest bias {np.abs(bias).max()}"
+    )
 
 # %%
 # Train

@@ -15,7 +15,9 @@ flowers = load_iris(as_frame=True)
 X = StandardScaler().set_output(transform="pandas").fit_transform(flowers.data)
 species = flowers.target_names[flowers.target]
 
-network = DenseNetClassifier((8, 6), learning_rate=0.01, random_state=0).fit(X, species)
+network = DenseNetClassifier((8, 6), learning_rate=0.01, random_state=0).fit(
+    X, species
+)
 NetworkDisplay.from_estimator(network)
 
 # %%

@@ -28,19 +28,34 @@ def make_signal(kind):
 
 y = random.choice(KINDS, 300)
 X = [make_signal(kind) for kind in y]
-network = RecurrentNetClassifier(units=16, filters=(), dropout=0.0, learning_rate=1e-2, epochs=30, random_state=0)
+network = RecurrentNetClassifier(
+    units=16,
+    filters=(),
+    dropout=0.0,
+    learning_rate=1e-2,
+    epochs=30,
+    random_state=0,
+)
 network.fit(X[:250], y[:250])
 print(f"{network.score(X[250:], y[250:]):.0%} of 50 other signals named right")
 
 # %%
-figure, axes = plt.subplots(2, 3, figsize=(11, 4.5), sharex="col", sharey="row", layout="constrained")
+figure, axes = plt.subplots(
+    2, 3, figsize=(11, 4.5), sharex="col", sharey="row", layout="constrained"
+)
 for (above, below), kind in zip(axes.T, KINDS, strict=True):
     signal = X[250 + int(np.argmax(y[250:] == kind))]
-    so_far = network.predict_proba([signal[:n_steps] for n_steps in range(1, len(signal) + 1)])
+    so_far = network.predict_proba(
+        [signal[:n_steps] for n_steps in range(1, len(signal) + 1)]
+    )
     above.plot(signal, color="black", linewidth=1)
     above.set_title(f"A signal that {kind}")
-    below.stackplot(np.arange(len(signal)), so_far.T, labels=network.classes_, alpha=0.8)
+    below.stackplot(
+        np.arange(len(signal)), so_far.T, labels=network.classes_, alpha=0.8
+    )
     below.set(xlabel="Time step", ylim=(0, 1), xlim=(0, len(signal) - 1))
 axes[0, 0].set_ylabel("Signal")
 axes[1, 0].set_ylabel("Probability so far")
-figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+figure.legend(
+    *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3
+)

@@ -12,7 +12,9 @@ from sklearn.model_selection import train_test_split
 from skneural import EmbeddingDisplay, NeighborEmbedding
 
 X, y = load_digits(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, stratify=y, random_state=0
+)
 
 embedding = NeighborEmbedding(random_state=0).fit(X_train)
 EmbeddingDisplay.from_estimator(embedding, X_test, y_test)

@@ -16,7 +16,9 @@ x = random.uniform(0, 10, 1000)
 y = np.sin(x) + random.normal(0, 0.1 + 0.08 * x)
 X = x[:, None]
 
-band = TabularNetRegressor(loss="quantile", quantiles=[0.05, 0.5, 0.95], n_members=3, random_state=0).fit(X, y)
+band = TabularNetRegressor(
+    loss="quantile", quantiles=[0.05, 0.5, 0.95], n_members=3, random_state=0
+).fit(X, y)
 grid = np.linspace(0, 10, 300)[:, None]
 low, middle, high = band.predict(grid).T
 

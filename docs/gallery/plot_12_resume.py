@@ -25,21 +25,33 @@ class Kill(keras.callbacks.Callback):
 
 
 def network(*callbacks):
-    return DenseNetClassifier((32,), epochs=60, callbacks=list(callbacks), random_state=0)
+    return DenseNetClassifier(
+        (32,), epochs=60, callbacks=list(callbacks), random_state=0
+    )
 
 
 with tempfile.TemporaryDirectory() as folder:
     try:
-        network(keras.callbacks.BackupAndRestore(folder + "/backup"), Kill()).fit(X, y)
+        network(
+            keras.callbacks.BackupAndRestore(folder + "/backup"), Kill()
+        ).fit(X, y)
     except RuntimeError as error:
         print(error)
-    resumed = network(keras.callbacks.BackupAndRestore(folder + "/backup")).fit(X, y)
+    resumed = network(keras.callbacks.BackupAndRestore(folder + "/backup")).fit(
+        X, y
+    )
 whole = network().fit(X, y)
 
 # %%
 losses = resumed.history_["loss"]
 figure, place = plt.subplots(figsize=(7, 3.5), layout="constrained")
-place.plot(range(1, 61), whole.history_["loss"], label="never killed", linewidth=3, alpha=0.5)
+place.plot(
+    range(1, 61),
+    whole.history_["loss"],
+    label="never killed",
+    linewidth=3,
+    alpha=0.5,
+)
 place.plot(range(61 - len(losses), 61), losses, label="resumed", linestyle="--")
 place.set(xlabel="Epoch", ylabel="Loss", yscale="log")
 place.legend()

@@ -17,8 +17,12 @@ X_train, X_test = train_test_split(X, random_state=0)
 pca = PCA(8).fit(X_train)
 autoencoder = Autoencoder(8, random_state=0).fit(X_train)
 for method in (pca, autoencoder):
-    error = ((method.inverse_transform(method.transform(X_test)) - X_test) ** 2).mean()
+    error = (
+        (method.inverse_transform(method.transform(X_test)) - X_test) ** 2
+    ).mean()
     print(f"{type(method).__name__}: mean squared error {error:.1f}")
 
 # %%
-ReconstructionDisplay.from_estimator(autoencoder, X_test[:8], image_shape=(8, 8))
+ReconstructionDisplay.from_estimator(
+    autoencoder, X_test[:8], image_shape=(8, 8)
+)

@@ -12,7 +12,12 @@ from skneural import DenseNetClassifier, TrainingCurveDisplay
 
 X, y = make_classification(1500, n_informative=5, flip_y=0.25, random_state=0)
 network = DenseNetClassifier(
-    (200, 100), l2=0.0, early_stopping=True, validation_fraction=0.3, n_iter_no_change=25, random_state=0
+    (200, 100),
+    l2=0.0,
+    early_stopping=True,
+    validation_fraction=0.3,
+    n_iter_no_change=25,
+    random_state=0,
 ).fit(X, y)
 TrainingCurveDisplay.from_estimator(network)
 print(f"best epoch: {network.best_epoch_}")

@@ -15,8 +15,16 @@ import skneural
 from skneural import DenseNetClassifier
 
 X, y = load_digits(return_X_y=True)
-network = make_pipeline(StandardScaler(), DenseNetClassifier((100,), epochs=30, random_state=0))
+network = make_pipeline(
+    StandardScaler(), DenseNetClassifier((100,), epochs=30, random_state=0)
+)
 with skneural.parallel_fits():
     LearningCurveDisplay.from_estimator(
-        network, X, y, train_sizes=[0.05, 0.1, 0.2, 0.5, 1.0], cv=5, score_type="both", score_name="Accuracy"
+        network,
+        X,
+        y,
+        train_sizes=[0.05, 0.1, 0.2, 0.5, 1.0],
+        cv=5,
+        score_type="both",
+        score_name="Accuracy",
     )

@@ -40,12 +40,18 @@ class SeasonBefore(RegressorMixin, BaseEstimator):
 forecasters = {
     "season before": SeasonBefore(),
     "Ridge": Ridge(),
-    "boosted trees": MultiOutputRegressor(HistGradientBoostingRegressor(max_iter=30)),
-    "recurrent network": RecurrentNetRegressor(units=16, epochs=15, random_state=0),
+    "boosted trees": MultiOutputRegressor(
+        HistGradientBoostingRegressor(max_iter=30)
+    ),
+    "recurrent network": RecurrentNetRegressor(
+        units=16, epochs=15, random_state=0
+    ),
 }
 splits = TimeSeriesSplit(2, gap=PAST + FUTURE)
 errors = {
-    name: -cross_val_score(forecaster, X, y, cv=splits, scoring="neg_root_mean_squared_error").mean()
+    name: -cross_val_score(
+        forecaster, X, y, cv=splits, scoring="neg_root_mean_squared_error"
+    ).mean()
     for name, forecaster in forecasters.items()
 }
 for name, error in errors.items():
@@ -53,11 +59,20 @@ for name, error in errors.items():
 
 # %%
 network = forecasters["recurrent network"].fit(X[:1000], y[:1000])
-figure, (bars, example) = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
+figure, (bars, example) = plt.subplots(
+    1, 2, figsize=(11, 3.5), layout="constrained"
+)
 bars.barh(list(errors), list(errors.values()))
 bars.set_xlabel("Root mean squared error, in units of the series")
 example.plot(range(PAST), X[1100], color="black")
-example.plot(range(PAST, PAST + FUTURE), y[1100], color="gray", label="what came")
-example.plot(range(PAST, PAST + FUTURE), network.predict(X[[1100]])[0], color="C3", label="forecast")
+example.plot(
+    range(PAST, PAST + FUTURE), y[1100], color="gray", label="what came"
+)
+example.plot(
+    range(PAST, PAST + FUTURE),
+    network.predict(X[[1100]])[0],
+    color="C3",
+    label="forecast",
+)
 example.set_xlabel("Step")
 example.legend()

@@ -23,11 +23,21 @@ members = pd.DataFrame(
     }
 )
 members.loc[random.random(n) < 0.1, "visits"] = np.nan
-tendency = 2 - members["visits"].fillna(2) + members["plan"].map({"month": 1.5, "year": -1.5}).fillna(0)
-leaves = random.random(n) < 1 / (1 + np.exp(-tendency - 0.1 * members["distance"]))
+tendency = (
+    2
+    - members["visits"].fillna(2)
+    + members["plan"].map({"month": 1.5, "year": -1.5}).fillna(0)
+)
+leaves = random.random(n) < 1 / (
+    1 + np.exp(-tendency - 0.1 * members["distance"])
+)
 
-network = TabularNetClassifier(compute_importances=True, n_members=3, random_state=0).fit(members, leaves)
+network = TabularNetClassifier(
+    compute_importances=True, n_members=3, random_state=0
+).fit(members, leaves)
 figure, place = plt.subplots(figsize=(7, 2.8), layout="constrained")
-pd.Series(network.feature_importances_, members.columns).sort_values().plot.barh(ax=place)
+pd.Series(
+    network.feature_importances_, members.columns
+).sort_values().plot.barh(ax=place)
 place.set_xlabel("Accuracy that is lost when the column is permuted")
 place.set_title(f"Accuracy on rows left out: {network.validation_score_:.2f}")

@@ -10,9 +10,18 @@ from itertools import product
 
 from skneural import AttentionDisplay, Seq2SeqTranslator
 
-GERMAN = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
+GERMAN = {
+    "one": "eins",
+    "two": "zwei",
+    "three": "drei",
+    "four": "vier",
+    "five": "fünf",
+}
 sources = [" ".join(words) for words in product(GERMAN, repeat=3)]
-targets = [" ".join(GERMAN[word] for word in reversed(source.split())) for source in sources]
+targets = [
+    " ".join(GERMAN[word] for word in reversed(source.split()))
+    for source in sources
+]
 
 translator = Seq2SeqTranslator(
     d_model=32,
