@@ -1,13 +1,14 @@
 """Fits under a strategy, for tests: a process of its own, whose last line of output is JSON.
 
 Run: python strategies_of_tensorflow.py mirrored
-     python strategies_of_tensorflow.py worker INDEX PORT,PORT [killed]
+     python strategies_of_tensorflow.py worker INDEX PORT,PORT [folder=FOLDER] [killed_in=EPOCH]
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 import keras
@@ -67,31 +68,44 @@ def mirrored():
     }
 
 
-def worker(index, ports, *, is_killed):
+def killing_in(last):
+    """Return a callback that kills its process when an epoch begins."""
+
+    def begin(epoch, logs):
+        if epoch == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=begin)
+
+
+def worker(index, ports, **options):
+    """Train as one of two workers, perhaps with a folder to keep the training in, or until one of them is killed."""
     cluster = {"worker": [f"localhost:{port}" for port in ports.split(",")]}
     os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     from skneural import DenseNetRegressor
 
-    settings = dict(SETTINGS)
-    if is_killed:
-        settings["epochs"] = 500
-        leaving = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: os._exit(9) if epoch == 2 else None)
-        settings["callbacks"] = [leaving] if index else None
+    network, begun = DenseNetRegressor(**SETTINGS), []
+    if "folder" in options:
+        network.set_params(checkpoint=options["folder"], epochs=6, dropout=0.2, batch_normalization=True)
+        network.set_params(
+            callbacks=keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: begun.append(epoch))
+        )
+    if "killed_in" in options and index:
+        network.set_params(callbacks=killing_in(int(options["killed_in"])))
     try:
         with strategy.scope():
-            network = DenseNetRegressor(**settings).fit(X, Y, X_val=X[:64], y_val=Y[:64])
+            network.fit(X, Y, X_val=X[:64], y_val=Y[:64])
     except RuntimeError as error:
         tell({"error": str(error)})
         os._exit(0)
     weights = network.model_.get_weights()
-    alone = DenseNetRegressor(**SETTINGS).fit(X, Y, X_val=X[:64], y_val=Y[:64])
-    return {
-        "engine": network.engine_,
-        "weights": [weight.tolist() for weight in weights],
-        "from alone": furthest(weights, alone.model_.get_weights()),
-        "losses": [network.history_["val_loss"], alone.history_["val_loss"]],
-    }
+    told = {"engine": network.engine_, "begun": begun, "weights": [weight.tolist() for weight in weights]}
+    if "folder" not in options:
+        alone = DenseNetRegressor(**SETTINGS).fit(X, Y, X_val=X[:64], y_val=Y[:64])
+        told["from alone"] = furthest(weights, alone.model_.get_weights())
+        told["losses"] = [network.history_["val_loss"], alone.history_["val_loss"]]
+    return told
 
 
 if __name__ == "__main__":
@@ -99,5 +113,6 @@ if __name__ == "__main__":
     if which == "mirrored":
         told = mirrored()
     else:
-        told = worker(int(arguments[0]), arguments[1], is_killed="killed" in arguments)
+        index, ports, *rest = arguments
+        told = worker(int(index), ports, **dict(one.split("=") for one in rest))
     tell(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def told_by(process):
     return json.loads(out.splitlines()[-1])
 
 
-def workers(*arguments):
+def workers(*arguments, of_other=None):
     """Start two workers, on ports that are free."""
     sockets = [socket.socket() for _ in range(2)]
     for one in sockets:
@@ -34,7 +35,8 @@ def workers(*arguments):
     ports = ",".join(str(one.getsockname()[1]) for one in sockets)
     for one in sockets:
         one.close()
-    return [started("worker", index, ports, *arguments) for index in range(2)]
+    both = arguments, arguments if of_other is None else of_other
+    return [started("worker", index, ports, *given) for index, given in enumerate(both)]
 
 
 def test_two_devices_train_as_keras_does_there_and_as_one_does():
@@ -56,9 +58,33 @@ def test_two_workers_have_the_weights_of_one_process():
     np.testing.assert_allclose(*one["losses"], rtol=1e-4)
 
 
-def test_a_worker_that_is_killed_ends_the_others_with_an_error():
-    survivor, killed = workers("killed")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder of a training by two workers that nobody stopped, and what they tell."""
+    folder = tmp_path_factory.mktemp("kept")
+    return folder, list(map(told_by, workers(f"folder={folder}")))
+
+
+def test_a_worker_that_is_killed_ends_the_others_with_an_error_and_all_go_on_when_started_anew(kept, tmp_path):
+    survivor, killed = workers(f"folder={tmp_path}", "killed_in=4")
     told = told_by(survivor)
-    assert killed.wait(timeout=60) == 9
+    assert killed.wait(timeout=60) == -signal.SIGKILL
     killed.communicate()
-    assert told["error"].startswith("Another worker of the MultiWorkerMirroredStrategy has ended or cannot be reached")
+    assert told["error"] == (
+        "Another worker of the MultiWorkerMirroredStrategy has ended or cannot be reached, so that training cannot go "
+        "on. Start all workers anew: with the parameter 'checkpoint' they go on from the last epoch that was kept, "
+        "without it they begin again."
+    )
+    # The moving averages of BatchNormalization among them.
+    assert kept[1][0]["weights"] == kept[1][1]["weights"]
+    for again, whole in zip(map(told_by, workers(f"folder={tmp_path}")), kept[1], strict=True):
+        assert again["begun"][0] in (3, 4)  # the first worker may not have come to write the last one
+        assert whole["begun"] == list(range(6))
+        assert again["weights"] == whole["weights"]
+
+
+def test_workers_that_do_not_share_the_folder_are_told_so(kept, tmp_path):
+    first, other = workers(f"folder={kept[0]}", of_other=[f"folder={tmp_path}"])
+    for told in (told_by(first), told_by(other)):
+        assert "find trainings of [6, 0] epochs in their folders of the parameter 'checkpoint'" in told["error"]
+    assert not list(tmp_path.iterdir())

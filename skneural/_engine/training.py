@@ -140,7 +140,8 @@ def _on_devices_in_scope(network: Network) -> Iterator[None]:
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise RuntimeError(
             f"Another worker of the {strategy} has ended or cannot be reached, so that training cannot go on. "
-            "Start all workers anew."
+            "Start all workers anew: with the parameter 'checkpoint' they go on from the last epoch that was kept, "
+            "without it they begin again."
         ) from error
     finally:
         network.hold_arrays()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import keras
 
+from skneural._engine.distribution import is_first_of_workers, numbers_of_workers
 from skneural._engine.identity.parts import is_plain
 from skneural._engine.model.network import Network
 from skneural._engine.records import Progress, Result, Settings, State
@@ -62,12 +63,25 @@ class Job:
 
     def go_on(self) -> None:
         """Take up what was kept of this very run before."""
-        progress = None if self.settings.keeper is None else self.settings.keeper.load()
+        if self.settings.keeper is None:
+            return
+        progress = self.settings.keeper.load()
+        self._check_workers(0 if progress is None else progress.epoch)
         if progress is not None:
             self.state, self.epoch, self.is_done = progress.state, progress.epoch, progress.is_done
             self.has_trained = progress.epoch > self.settings.initial_epoch
             self.judge.go_on(progress.judged, progress.kept, progress.recent)
             self._callback_states = progress.callbacks
+
+    @staticmethod
+    def _check_workers(epoch: int) -> None:
+        """Raise where the first worker of several, which alone keeps the progress, has kept it from the others."""
+        epochs = numbers_of_workers(epoch)
+        if len(set(epochs)) > 1:
+            raise RuntimeError(
+                f"The workers of the MultiWorkerMirroredStrategy find trainings of {epochs} epochs in their folders of "
+                "the parameter 'checkpoint'. The first worker writes and all read: give a folder that they share."
+            )
 
     @property
     def goes_on(self) -> bool:
@@ -84,8 +98,10 @@ class Job:
     def is_due(self) -> bool:
         """Whether it is time for the progress to be kept."""
         every = self.settings.keep_every
-        if self.settings.keeper is None or self.is_done:
-            return self.settings.keeper is not None
+        if self.settings.keeper is None or not is_first_of_workers():
+            return False
+        if self.is_done:
+            return True
         if isinstance(every, datetime.timedelta):
             return monotonic() - self._kept_at >= every.total_seconds()
         return (self.epoch - self.settings.initial_epoch) % every == 0

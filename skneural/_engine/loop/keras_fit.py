@@ -19,7 +19,7 @@ from skneural._compat.keras_names import (
 from skneural._engine.data.mixing import MixedOrder, MixedRows
 from skneural._engine.data.named import renewed
 from skneural._engine.data.rows import dense_rows, epoch_order, n_batches, target_dtype
-from skneural._engine.distribution import is_of_workers
+from skneural._engine.distribution import LocalAverages, is_of_workers
 from skneural._engine.model.network import Network
 from skneural._engine.records import Data, Settings, State
 from skneural._engine.stored_rows import StoredRows
@@ -120,10 +120,11 @@ class _ScheduleCallback(keras.callbacks.Callback):
 class _JobCallback(keras.callbacks.Callback):
     """Brings the job and the caller's hooks into Keras's loop, behind the user's own callbacks."""
 
-    def __init__(self, job: Job, batches: _Batches) -> None:
+    def __init__(self, job: Job, batches: _Batches, averages: LocalAverages) -> None:
         super().__init__()
         self._job = job
         self._batches = batches
+        self._averages = averages
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         restored = initial_epoch_of(self.model)
@@ -139,8 +140,12 @@ class _JobCallback(keras.callbacks.Callback):
         if self._job.settings.on_epoch_begin is not None:
             self._job.settings.on_epoch_begin(epoch)
 
+    def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._averages.share()
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         job = self._job
+        self._averages.share()
         job.end_epoch(logs if logs is not None else {}, self._weights)
         if job.is_due and not job.is_done:
             job.state = State.of_model(self.model)
@@ -198,7 +203,11 @@ class KerasFit:
                     epochs=settings.initial_epoch + settings.epochs,
                     initial_epoch=job.epoch,
                     verbose=settings.verbose,
-                    callbacks=[*self._scheduling, *settings.callbacks, _JobCallback(job, batches)],
+                    callbacks=[
+                        *self._scheduling,
+                        *settings.callbacks,
+                        _JobCallback(job, batches, LocalAverages(model)),
+                    ],
                     shuffle=False,
                     **arguments,
                 )
