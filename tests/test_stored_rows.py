@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tracemalloc
 
 import dask.array
@@ -312,6 +313,21 @@ def test_progress_is_logged(monkeypatch, caplog):
         regressor(epochs=1).fit(Slices(X), Y)
     assert any(message.startswith("Epoch 1: 96 of 700 rows, ") for message in caplog.messages)
     assert any(message.endswith(" seconds left.") for message in caplog.messages)
+
+
+@pytest.mark.parametrize("runner", [pytest.param({}, marks=pytest.mark.native), {"batch_normalization": True}], ids=str)
+def test_the_bar_moves_and_tells_rows_a_second(runner, capsys):
+    regressor(epochs=2, verbose=1, **runner).fit(Slices(X), Y)
+    shown = capsys.readouterr().out
+    epochs = re.findall(r"Epoch (\d)/2\n(.*)", shown)
+    assert [number for number, _ in epochs] == ["1", "2"]
+    assert re.search(r"\b3/22\b.* rows/s: \d+\.\d+", shown)  # the first part: 96 rows in batches of 32
+    for _, bar in epochs:
+        assert re.search(r"22/22.* - rows/s: [1-9]\d*\.\d+ - loss: \d\.\d+", bar.replace("\x08", ""))
+    regressor(epochs=1, verbose=2).fit(Slices(X), Y)
+    assert re.search(r"22/22 - .*rows/s: [1-9]\d*\.\d+ - loss: \d\.\d+", capsys.readouterr().out)
+    regressor(epochs=1, verbose=1).fit(X, Y)
+    assert "rows/s" not in capsys.readouterr().out
 
 
 def test_memory_does_not_grow_with_the_rows(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -18,6 +20,19 @@ class _Collector(keras.callbacks.Callback):
         self.logs = dict(logs or {})
 
 
+class _Bar(keras.callbacks.ProgbarLogger):
+    """Keras's bar, which shows of rows that are read in parts how many an epoch takes in a second."""
+
+    _speed: Mapping[str, float] = MappingProxyType({})
+
+    def on_rows(self, n_batches: int, rows_a_second: float) -> None:
+        self._speed = {"rows/s": rows_a_second}
+        self.on_train_batch_end(n_batches - 1, self._speed)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        super().on_epoch_end(epoch, {**self._speed, **(logs or {})})
+
+
 class LiveCallbacks:
     """Keras callbacks see a model with the weights of the moment; what they change in it, training goes on from.
 
@@ -32,12 +47,12 @@ class LiveCallbacks:
         self._list = None
         self._logs: dict[str, float] = {}
         self._collector = _Collector()
+        self._bar = _Bar() if settings.verbose else None
         if self._model is not None:
             _build_metrics(self._model, *targets)
         if settings.callbacks or settings.verbose:
             self._list = keras.callbacks.CallbackList(
-                [*settings.callbacks, self._collector],
-                add_progbar=settings.verbose != 0,
+                [*settings.callbacks, self._collector, *([] if self._bar is None else [self._bar])],
                 model=self._model,
                 verbose=settings.verbose,
                 epochs=settings.initial_epoch + settings.epochs,
@@ -72,6 +87,11 @@ class LiveCallbacks:
         if self._settings.on_epoch_begin is not None:
             self._settings.on_epoch_begin(epoch)
         return self._read(state)
+
+    def on_rows(self, n_rows: int, rows_a_second: float) -> None:
+        """Show how many rows of an epoch are done, and how many a second."""
+        if self._bar is not None:
+            self._bar.on_rows(-(-n_rows // self._settings.batch_size), rows_a_second)
 
     def on_test_begin(self, state: State) -> State:
         if self._list is not None:

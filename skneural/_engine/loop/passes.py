@@ -51,10 +51,12 @@ class Pass:
         dropout_seed: int,
         ask: Callable[[], object] | None = None,
         what: str = "Rows",
+        show: Callable[[int, float], None] | None = None,
     ) -> tuple[State, dict[str, float]]:
         """Pass over all rows once; give the new state, and loss and metrics by name.
 
         ``ask`` is called now and then, and ends the pass when it raises. ``what`` tells in messages which pass it is.
+        ``show`` is told after each part how many rows are done, and how many a second.
 
         Raises
         ------
@@ -64,7 +66,7 @@ class Pass:
         metrics: list[NDArray[Any]] = self.template.metric_values
         results: dict[str, Any] = {}
         n_before = 0
-        progress = RowProgress(len(order), what)
+        progress = RowProgress(len(order), what, show)
         pace = NoPace() if self.shape.runner == "native" else pace_of(self.program)
         for part in self.rows.parts(order):
             for first, last in pace.ranges(part.n_batches):

@@ -48,7 +48,8 @@ class PassByPass(OwnEpochs):
         self.begin_epoch()
         with self.turn():
             order, seed = self.order_in(job.epoch), self.seed_in(job.epoch)
-            state, logs = self.training.run(job.state, order, seed, job.ask, f"Epoch {job.epoch + 1}")
+            show = None if self.training.rows.is_resident else self.callbacks.on_rows
+            state, logs = self.training.run(job.state, order, seed, job.ask, f"Epoch {job.epoch + 1}", show)
         self.end_pass(state)
         validation_logs: dict[str, float] = {}
         if self.validation is not None:
