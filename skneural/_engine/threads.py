@@ -56,7 +56,8 @@ if hasattr(os, "register_at_fork"):
 def threads_for(n_products: int) -> Iterator[int]:
     """Give how many threads a native run may take whose steps have so many products, besides those under way.
 
-    TensorFlow's setting for operations holds for the native engine too. No result depends on the number.
+    TensorFlow's setting for operations holds for the native engine too, and OpenMP's in the environment. No result
+    depends on the number.
     """
     if n_products < _PRODUCTS_TO_SHARE:
         yield 1
@@ -75,5 +76,7 @@ def _n_cores() -> int:
     chosen: int = tf.config.threading.get_intra_op_parallelism_threads()
     if chosen:
         return chosen
-    # This heeds what a container or a worker may use of the machine.
-    return int(joblib.cpu_count())
+    named = [os.environ.get(name, "").split(",")[0] for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")]
+    limits = [int(number) for number in named if number.isdigit() and int(number) > 0]
+    # joblib heeds what a container or a worker may use of the machine.
+    return min([int(joblib.cpu_count()), *limits])

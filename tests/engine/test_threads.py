@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import dense_blueprint
 
-from skneural._engine import Network, Settings, fit, predict
+from skneural._engine import Network, Settings, fit, predict, threads
 
 
 def test_threads_that_begin_together_all_train_compiled_and_alike(three_blobs):
@@ -24,6 +24,28 @@ def test_threads_that_begin_together_all_train_compiled_and_alike(three_blobs):
     for result, outputs in done:
         assert result.history == done[0][0].history
         np.testing.assert_array_equal(outputs, done[0][1])
+
+
+@pytest.mark.parametrize(
+    ("said", "granted"),
+    [
+        ({}, 8),
+        ({"OMP_NUM_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "4,2"}, 4),
+        ({"TF_NUM_INTRAOP_THREADS": "2"}, 2),
+        ({"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "2"}, 1),
+        ({"OMP_NUM_THREADS": "16", "TF_NUM_INTRAOP_THREADS": "0"}, 8),
+        ({"OMP_NUM_THREADS": "many"}, 8),
+    ],
+)
+def test_large_native_runs_heed_the_limits_of_the_environment(said, granted, monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 8)
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    with threads.threads_for(2**40) as n_threads:
+        assert n_threads == granted
 
 
 @pytest.mark.slow
