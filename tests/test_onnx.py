@@ -16,10 +16,12 @@ from skneural import (
     Autoencoder,
     ConvNetClassifier,
     ConvNetRegressor,
+    DeepEmbeddedClustering,
     DenseNetClassifier,
     DenseNetRegressor,
     KerasClassifier,
     KerasRegressor,
+    NeighborEmbedding,
     RecurrentNetClassifier,
     RecurrentNetRegressor,
     TabularNetClassifier,
@@ -155,6 +157,32 @@ def test_skl2onnx_takes_pipelines_after_one_call():
     assert_equal_answers(pipeline, X, outputs_of(model, X))
 
 
+FLAT = IMAGES[..., 0].reshape(30, -1)
+OF_ROWS = {"n_components": 2, "hidden_layer_sizes": (4,), **SHORT}
+CODES = {
+    "codes": (Autoencoder(**OF_ROWS, noise=0.1, standardize=True), 3 * X + 5),
+    "drawn codes": (Autoencoder(**OF_ROWS, variational=True), X),
+    "holes": (Autoencoder(**OF_ROWS, missing="mask"), np.where(RNG.random(X.shape) < 0.2, np.nan, X)),
+    "codes of images": (Autoencoder(2, image_shape=(8, 8), **SHORT), FLAT),
+    "places": (NeighborEmbedding(n_neighbors=5, **SHORT), X),
+    "places with a way back": (
+        NeighborEmbedding(n_neighbors=5, hidden_layer_sizes=(4,), reconstruction_weight=0.5, **SHORT),
+        X,
+    ),
+    "places of images": (NeighborEmbedding(n_neighbors=5, image_shape=(8, 8), **SHORT), FLAT),
+    "places in a pipeline": (make_pipeline(StandardScaler(), NeighborEmbedding(n_neighbors=5, **SHORT)), X),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_the_runtime_transforms_as_the_estimator(name):
+    estimator, rows = CODES[name]
+    expected = estimator.fit(rows).transform(rows)
+    (found,) = outputs_of(to_onnx(estimator, rows[:1]), rows)
+    assert found.shape == (len(rows), 2)
+    assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
 def square(x):
     return x * x
 
@@ -182,5 +210,5 @@ def test_what_cannot_be_written_is_named(estimator, said):
 def test_estimators_that_cannot_be_written_are_refused():
     with pytest.raises(TypeError, match="Got LogisticRegression"):
         to_onnx(LogisticRegression().fit(X, TWO), X)
-    with pytest.raises(TypeError, match="Got Autoencoder; of an estimator without a y, 'model_' is a Keras model"):
-        to_onnx(Autoencoder(2), X)
+    with pytest.raises(TypeError, match="Got DeepEmbeddedClustering; of others of skneural, 'model_' is a Keras model"):
+        to_onnx(DeepEmbeddedClustering(2), X)

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skneural._architectures.embedding import EMBEDDING
 from skneural._estimators.targets import ClassTargets, RegressionTargets
+from skneural._families.autoencoder import Autoencoder
 from skneural._families.convolutional import ConvNetClassifier, ConvNetRegressor
 from skneural._families.dense import DenseNetClassifier, DenseNetRegressor
+from skneural._families.neighbor_embedding import NeighborEmbedding
 from skneural._families.recurrent import RecurrentNetClassifier, RecurrentNetRegressor
 from skneural._families.tabular import TabularNetClassifier, TabularNetRegressor
 from skneural._families.tabular_targets import BoundedTargets
@@ -22,11 +25,12 @@ from .models import write_model
 
 _CLASSIFIERS = (ConvNetClassifier, DenseNetClassifier, RecurrentNetClassifier, TabularNetClassifier, KerasClassifier)
 _REGRESSORS = (ConvNetRegressor, DenseNetRegressor, RecurrentNetRegressor, TabularNetRegressor, KerasRegressor)
+_TRANSFORMERS = (Autoencoder, NeighborEmbedding)
 _OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]}
 
 
 def register_onnx_converters() -> None:
-    """Teach skl2onnx the classifiers and regressors of skneural, so that its ``to_onnx`` takes pipelines with them.
+    """Teach skl2onnx the estimators that ``to_onnx`` takes, so that its own ``to_onnx`` takes pipelines with them.
 
     Raises
     ------
@@ -43,19 +47,20 @@ def register_onnx_converters() -> None:
     >>> skneural.register_onnx_converters()
     """
     skl2onnx = _skl2onnx("register_onnx_converters")
-    for kind in (*_CLASSIFIERS, *_REGRESSORS):
+    for kind in (*_CLASSIFIERS, *_REGRESSORS, *_TRANSFORMERS):
         options = _OPTIONS if kind in _CLASSIFIERS else None
         skl2onnx.update_registered_converter(kind, f"Skneural{kind.__name__}", _tell_shapes, _convert, options=options)
 
 
 def to_onnx(estimator: Any, X: Any, **arguments: Any) -> Any:
-    """Write a fitted classifier or regressor, or a pipeline that ends in one, as a model of ONNX.
+    """Write a fitted estimator, or a pipeline that ends in one, as a model of ONNX.
 
     Parameters
     ----------
     estimator : estimator or sklearn.pipeline.Pipeline
         Dense, convolutional, recurrent or tabular networks, or ``KerasClassifier`` and ``KerasRegressor`` with a
-        Sequential or functional model of common layers.
+        Sequential or functional model of common layers; of ``Autoencoder`` and ``NeighborEmbedding`` what ``transform``
+        does.
     X : array-like of shape (n_samples, ...)
         Some rows, one is enough: they tell the shape. The model takes float32; sequences of unequal lengths are padded
         with NaN behind their ends, and a table is what ``coded`` of a tabular network gives.
@@ -65,12 +70,14 @@ def to_onnx(estimator: Any, X: Any, **arguments: Any) -> Any:
     Returns
     -------
     model : onnx.ModelProto
-        Of a classifier its outputs are "label" and "probabilities", of a regressor "variable".
+        Of a classifier its outputs are "label" and "probabilities", of others "variable".
 
     Raises
     ------
     ImportError
         Where skl2onnx is not installed.
+    TypeError
+        For other estimators.
     ValueError
         For a network with a layer that ONNX, or skneural, has no operators for; the error names it.
 
@@ -90,10 +97,11 @@ def to_onnx(estimator: Any, X: Any, **arguments: Any) -> Any:
     skl2onnx = _skl2onnx("to_onnx")
     register_onnx_converters()
     last = estimator[-1] if hasattr(estimator, "steps") else estimator
-    if not isinstance(last, _CLASSIFIERS + _REGRESSORS):
+    if not isinstance(last, _CLASSIFIERS + _REGRESSORS + _TRANSFORMERS):
         raise TypeError(
-            "to_onnx takes a classifier or a regressor of skneural, or a pipeline that ends in one. Got "
-            f"{type(last).__name__}; of an estimator without a y, 'model_' is a Keras model that other converters take."
+            "to_onnx takes a classifier or a regressor of skneural, an Autoencoder, a NeighborEmbedding, or a pipeline "
+            f"that ends in one. Got {type(last).__name__}; of others of skneural, 'model_' is a Keras model that other "
+            "converters may take."
         )
     check_is_fitted(last)
     if isinstance(last, _CLASSIFIERS):
@@ -141,6 +149,9 @@ def _tell_shapes(operator: Any) -> None:
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 
     estimator, n_rows = operator.raw_operator, operator.inputs[0].get_first_dimension()
+    if isinstance(estimator, _TRANSFORMERS):
+        operator.outputs[0].type = FloatTensorType([n_rows, int(estimator.n_components_)])
+        return
     if not isinstance(estimator, _CLASSIFIERS):
         n_outputs = getattr(estimator.target_encoder_, "n_quantiles", None) or estimator.n_outputs_
         operator.outputs[0].type = FloatTensorType([n_rows, int(n_outputs)])
@@ -160,6 +171,9 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
     estimator, graph = operator.raw_operator, Graph(container, scope.get_unique_variable_name)
     rows = graph.node("Cast", operator.inputs[0].full_name, to=TensorProto.FLOAT)
+    if isinstance(estimator, _TRANSFORMERS):
+        _write_codes(graph, estimator, rows, operator.outputs[0].full_name)
+        return
     model = estimator.model_
     if len(model.inputs) != 1:
         raise ValueError(
@@ -178,6 +192,15 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         _write_numbers(graph, estimator, outputs, operator.outputs[0].full_name)
 
 
+def _write_codes(graph: Graph, estimator: Any, rows: str, variable: str) -> None:
+    """Write what ``transform`` makes of rows, which may be images."""
+    flat = graph.node("Reshape", rows, graph.integers(-1, int(estimator.n_features_in_)))
+    is_autoencoder = isinstance(estimator, Autoencoder)
+    model = estimator.encoder_ if is_autoencoder else estimator.model_
+    codes = write_model(graph, model, [Value(flat)], until=None if is_autoencoder else EMBEDDING).name
+    graph.node("Identity", codes, output=variable)
+
+
 def _write_classes(graph: Graph, estimator: Any, outputs: str, label: str, probabilities: str) -> None:
     """Write what ``predict`` and ``predict_proba`` make of outputs."""
     from onnx import TensorProto
@@ -186,7 +209,8 @@ def _write_classes(graph: Graph, estimator: Any, outputs: str, label: str, proba
     if type(encoder) is not ClassTargets or encoder.outputs == "margins" or encoder.target_type_ == "multiclass-onehot":
         raise ValueError(
             f"{type(estimator).__name__} is written to ONNX where it gives probabilities of labels, not with a loss of "
-            "margins, one-hot y or a target_encoder of your own."
+            "margins, one-hot y or a target_encoder of your own. Fit it with loss='auto' and labels as y, or export "
+            "its Keras model, 'model_', alone."
         )
     n_outputs, n_classes, is_multilabel = (
         estimator.model_.output_shape[-1],

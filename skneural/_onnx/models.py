@@ -16,20 +16,21 @@ from skneural._architectures.sequence_layers import (
 )
 from skneural._compat.keras_names import calls_of
 
+from .codes import CODE_WRITINGS
 from .fixed_kernels import fixed_kernels, mean_of_steps, weighted_mean
 from .graph import Graph
 from .layers import WRITINGS, Inputs, Value, told
 from .sequences import SEQUENCE_WRITINGS, sequence_scaling
 
-_WRITINGS = {**WRITINGS, **SEQUENCE_WRITINGS, FixedKernels: fixed_kernels, WeightedMean: weighted_mean}
+_WRITINGS = {**WRITINGS, **SEQUENCE_WRITINGS, **CODE_WRITINGS, FixedKernels: fixed_kernels, WeightedMean: weighted_mean}
 # These tell anew which steps are there.
 _TELL_STEPS = {SequenceScaling: sequence_scaling, MeanOfSteps: mean_of_steps}
 # Behind these there are no steps any more.
 _END_OF_STEPS = (PoolOverTime, SideBySide, FixedKernels)
 
 
-def write_model(graph: Graph, model: keras.Model, inputs: Inputs) -> Value:
-    """Write a model of one output.
+def write_model(graph: Graph, model: keras.Model, inputs: Inputs, until: str | None = None) -> Value:
+    """Write a model of one output; of a Sequential ``until`` names the last layer to be written, if not all are.
 
     Raises
     ------
@@ -40,6 +41,8 @@ def write_model(graph: Graph, model: keras.Model, inputs: Inputs) -> Value:
         value = inputs[0]
         for layer in model.layers:
             value = _written(graph, layer, [value])
+            if layer.name == until:
+                break
         return value
     calls = calls_of(model)
     if calls is None or len(model.outputs) != 1:
