@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import tracemalloc
 
 import dask.array
@@ -316,7 +317,8 @@ def test_progress_is_logged(monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("runner", [pytest.param({}, marks=pytest.mark.native), {"batch_normalization": True}], ids=str)
-def test_the_bar_moves_and_tells_rows_a_second(runner, capsys):
+def test_the_bar_moves_and_tells_rows_a_second(runner, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     regressor(epochs=2, verbose=1, **runner).fit(Slices(X), Y)
     shown = capsys.readouterr().out
     epochs = re.findall(r"Epoch (\d)/2\n(.*)", shown)

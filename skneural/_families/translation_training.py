@@ -195,7 +195,7 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
         if self.monitor == "bleu" and self._judged is not None:
             callbacks.insert(0, _BleuOfValidation(self, *self._judged))
         if settings.verbose:
-            callbacks.append(_Pace(int((train.X.arrays[1] != 0).sum()), settings))
+            callbacks.append(_Pace(int((train.X.arrays[1] != 0).sum())))
         return replace(
             settings,
             step=translation_step(float(self.label_smoothing)),
@@ -295,16 +295,15 @@ class _BleuOfValidation(keras.callbacks.Callback):
 
 
 class _Pace(keras.callbacks.Callback):
-    """Tells after each epoch how many tokens were learned in a second, and how long the rest may take."""
+    """Tells after each epoch how many tokens were learned in a second."""
 
-    def __init__(self, n_tokens: int, settings: _engine.Settings) -> None:
+    def __init__(self, n_tokens: int) -> None:
         super().__init__()
-        self._n_tokens, self._last = n_tokens, settings.initial_epoch + settings.epochs
+        self._n_tokens = n_tokens
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         seconds = max(time.monotonic() - self._began, 1e-9)
-        rest = (self._last - epoch - 1) * seconds
-        print(f" {self._n_tokens / seconds:,.0f} tokens/s, at most {rest / 60:.1f} min left")  # noqa: T201
+        print(f" {self._n_tokens / seconds:,.0f} tokens/s")  # noqa: T201

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import keras
 
 from skneural._compat.keras_names import compiled_metrics, take_initial_epoch
+from skneural._engine.loop.progress import Progress
 from skneural._engine.model.network import Network
 from skneural._engine.records import Settings, State
 
@@ -18,19 +17,6 @@ class _Collector(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.logs = dict(logs or {})
-
-
-class _Bar(keras.callbacks.ProgbarLogger):
-    """Keras's bar, which shows of rows that are read in parts how many an epoch takes in a second."""
-
-    _speed: Mapping[str, float] = MappingProxyType({})
-
-    def on_rows(self, n_batches: int, rows_a_second: float) -> None:
-        self._speed = {"rows/s": rows_a_second}
-        self.on_train_batch_end(n_batches - 1, self._speed)
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        super().on_epoch_end(epoch, {**self._speed, **(logs or {})})
 
 
 class LiveCallbacks:
@@ -47,7 +33,7 @@ class LiveCallbacks:
         self._list = None
         self._logs: dict[str, float] = {}
         self._collector = _Collector()
-        self._bar = _Bar() if settings.verbose else None
+        self._bar = Progress() if settings.verbose else None
         if self._model is not None:
             _build_metrics(self._model, *targets)
         if settings.callbacks or settings.verbose:
