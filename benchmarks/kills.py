@@ -1,13 +1,15 @@
 """Kill fits with checkpoints at random moments, and compare what they end at with fits that nobody stopped.
 
 Run it with ``python benchmarks/kills.py --n-kills 30``; names of fits in tests/test_resumed_fits.py limit it to these.
-It prints a line for each: kills, fits that came to their end after some of them, and how many of these have equal bits.
+It prints a line for each: kills and in how many epochs they were, fits that came to their end after some of them, and
+how many of these have equal bits.
 Each fit runs in a fork of a process in which TensorFlow is loaded, but has not begun to work.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -68,22 +70,36 @@ def arrays_in(path: Path) -> list[bytes]:
         return [file[name].tobytes() for name in file.files]
 
 
+def epoch_in(folder: Path) -> list[int]:
+    """Give the epochs that a fit, or its parts, has kept."""
+    kept = []
+    for path in sorted(folder.rglob("checkpoint.npz")):
+        with np.load(path) as file:
+            kept.append(json.loads(bytes(file["said"]))["epoch"])
+    return kept
+
+
 def kills_of(name: str, n_kills: int, rng: random.Random, folder: Path) -> str:
     started = time.monotonic()
     assert ends_within(fit(name, folder / "whole.npz", None), 3600)
     seconds = time.monotonic() - started
     whole = arrays_in(folder / "whole.npz")
     n_killed = n_whole = n_equal = 0
+    epochs = set()
     while n_killed < n_kills or not n_whole:
         output, kept = folder / f"{n_whole}.npz", folder / str(n_whole)
         # The last chain of kills comes to its end.
         limit = rng.uniform(0, seconds) if n_killed < n_kills else 3600
         if not ends_within(fit(name, output, kept), limit):
             n_killed += 1
+            epochs.add((n_whole, *epoch_in(kept)))
             continue
         n_whole += 1
         n_equal += arrays_in(output) == whole
-    return f"{name:25} {n_killed} kills, {n_whole} fits came to their end, {n_equal} of them equal to the bit"
+    return (
+        f"{name:25} {n_killed} kills in {len(epochs)} different epochs; {n_whole} fits came to their end, {n_equal} of "
+        "them equal to the bit"
+    )
 
 
 def main() -> None:
