@@ -6,10 +6,12 @@ Run: python strategies_of_tensorflow.py mirrored
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
+import tempfile
 
 import keras
 import numpy as np
@@ -44,6 +46,24 @@ def of_keras(network, order):
     return model.get_weights()
 
 
+def stopped_and_gone_on(network):
+    """Fit a network that is stopped in its last epoch, and goes on from a folder."""
+
+    def stop(epoch, logs):
+        if epoch == 2:
+            raise KeyError("stopped")
+
+    with tempfile.TemporaryDirectory() as folder:
+        network.set_params(checkpoint=folder, callbacks=keras.callbacks.LambdaCallback(on_epoch_begin=stop))
+        with contextlib.suppress(KeyError):
+            network.fit(X, Y)
+        begun = []
+        watcher = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch))
+        network.set_params(callbacks=watcher).fit(X, Y)
+    assert begun == [2]
+    return network
+
+
 def mirrored():
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -56,12 +76,14 @@ def mirrored():
         within = network.predict(X)
         in_order = DenseNetRegressor(**SETTINGS, shuffle=False).fit(X, Y)
         keras_weights = of_keras(DenseNetRegressor(**SETTINGS), np.arange(256))
+        again = stopped_and_gone_on(DenseNetRegressor(**SETTINGS))
         judged = DenseNetClassifier((4,), early_stopping=True, epochs=2, random_state=0).fit(X, Y > 0)
         judged.partial_fit(X, Y > 0)
     return {
         "engine": network.engine_,
         "from alone": furthest(network.model_.get_weights(), alone.model_.get_weights()),
         "from Keras": furthest(in_order.model_.get_weights(), keras_weights),
+        "from going on": furthest(again.model_.get_weights(), network.model_.get_weights()),
         "predictions": float(np.abs(network.predict(X) - within).max()),
         "history": sorted(judged.history_),
         "later": network.fit(X, Y).engine_,

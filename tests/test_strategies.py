@@ -45,6 +45,7 @@ def test_two_devices_train_as_keras_does_there_and_as_one_does():
     assert told["from Keras"] < 1e-5
     assert told["from alone"] < 1e-5
     assert told["predictions"] == 0
+    assert told["from going on"] == 0
     assert told["history"] == ["accuracy", "loss", "val_accuracy", "val_loss"]
     # Outside of the scope the native engine trains again.
     assert told["later"] == "native"
