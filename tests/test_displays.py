@@ -456,3 +456,9 @@ def test_given_axes_need_no_pyplot(history, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
 
     assert len(TrainingCurveDisplay.from_history(history, ax=axes).lines_) == 4
+
+
+def test_figure_of_axes_in_a_subfigure_is_the_one_that_can_be_saved(history):
+    figure = plt.figure()
+    axes = figure.subfigures(1, 2)[1].subplots(1, 2)
+    assert TrainingCurveDisplay.from_history(history, ax=axes).figure_ is figure

@@ -12,7 +12,7 @@ from ._requirements import check_matplotlib, path_to_network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
 # What sentencepiece writes for a space in front of a word.
@@ -34,7 +34,7 @@ class AttentionDisplay:
     ----------
     axes_ : ndarray of matplotlib Axes, shape (n_sentences,)
         The axes drawn on.
-    figure_ : matplotlib Figure or SubFigure
+    figure_ : matplotlib Figure
         The figure that holds them.
     images_ : list of matplotlib AxesImage
         The image of each sentence.
@@ -55,7 +55,7 @@ class AttentionDisplay:
     __module__ = "skneural"
 
     axes_: NDArray[np.object_]
-    figure_: Figure | SubFigure
+    figure_: Figure
     images_: list[AxesImage]
 
     def __init__(self, *, attention: Sequence[tuple[Any, Sequence[str], Sequence[str]]]) -> None:
@@ -104,7 +104,7 @@ class AttentionDisplay:
         if not len(self.attention):
             raise ValueError(f"The 'attention' of {type(self).__name__} must be of at least one sentence. Got none.")
         self.axes_ = self._axes_of(axes)
-        self.figure_ = self.axes_[0].figure
+        self.figure_ = self.axes_[0].figure.get_figure(root=True)
         self.images_ = [_draw(one, *of_one, cmap) for one, of_one in zip(self.axes_, self.attention, strict=True)]
         return self
 

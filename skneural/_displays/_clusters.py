@@ -17,7 +17,7 @@ from ._requirements import check_matplotlib
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 # To compare all pairs of more rows takes long.
 _MOST_ROWS_COMPARED = 5000
@@ -46,7 +46,7 @@ class ClusterDisplay:
         The map.
     axes_ : tuple of matplotlib Axes
         The axes of the map and of the silhouettes.
-    figure_ : matplotlib Figure or SubFigure
+    figure_ : matplotlib Figure
         The figure that holds them.
     prototypes_ : list of matplotlib Artist
         What stands at the prototypes.
@@ -76,7 +76,7 @@ class ClusterDisplay:
 
     map_: EmbeddingDisplay
     axes_: tuple[Axes, Axes]
-    figure_: Figure | SubFigure
+    figure_: Figure
     prototypes_: list[Artist]
     silhouettes_: list[NDArray[np.float64]]
     sizes_: dict[int, int]
@@ -148,7 +148,7 @@ class ClusterDisplay:
         check_matplotlib(f"{type(self).__name__}.plot")
         embedding, labels = self._checked()
         self.axes_ = _new_axes() if axes is None else axes
-        self.figure_ = self.axes_[0].figure
+        self.figure_ = self.axes_[0].figure.get_figure(root=True)
         places = _in_two_dimensions(embedding)
         self.map_ = EmbeddingDisplay(embedding=places, y=labels).plot(self.axes_[0], cmap=cmap, scatter_kw=scatter_kw)
         if self.map_.legend_ is not None:

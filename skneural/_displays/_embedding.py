@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.colorbar import Colorbar
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
     from matplotlib.legend import Legend
 
@@ -47,7 +47,7 @@ class EmbeddingDisplay:
     ----------
     ax_ : matplotlib Axes
         The axes drawn on.
-    figure_ : matplotlib Figure or SubFigure
+    figure_ : matplotlib Figure
         The figure that holds them.
     points_ : list of matplotlib PathCollection
         The points, those of a label each; empty where cells are shaded.
@@ -80,7 +80,7 @@ class EmbeddingDisplay:
     __module__ = "skneural"
 
     ax_: Axes
-    figure_: Figure | SubFigure
+    figure_: Figure
     points_: list[PathCollection]
     cells_: AxesImage | None
     legend_: Legend | None
@@ -186,7 +186,7 @@ class EmbeddingDisplay:
         places = self._places(components)
         labels, numbers = self._labels_or_numbers(len(places))
         self.ax_ = _new_axes() if ax is None else ax
-        self.figure_ = self.ax_.figure
+        self.figure_ = self.ax_.figure.get_figure(root=True)
         self.points_, self.cells_, self.legend_, self.colorbar_, self.thumbnails_ = [], None, None, None, []
         colors = label_colors(labels, cmap)
         if len(places) > _MOST_POINTS:
@@ -243,7 +243,7 @@ class EmbeddingDisplay:
             by_number: dict[str, Any] = {} if numbers is None else {"c": numbers, "cmap": cmap or "viridis"}
             self.points_ = [self.ax_.scatter(places[:, 0], places[:, 1], **by_number, **style)]
             if numbers is not None:
-                self.colorbar_ = self.figure_.colorbar(self.points_[0], ax=self.ax_)
+                self.colorbar_ = self.ax_.figure.colorbar(self.points_[0], ax=self.ax_)
             return
         for label, color in zip(np.unique(labels), colors, strict=True):
             across, upwards = places[labels == label].T
@@ -275,7 +275,7 @@ class EmbeddingDisplay:
             scale = mpl.colors.Normalize(numbers.min(), numbers.max())
             colored = mpl.cm.ScalarMappable(scale, cmap or "viridis")
             cells[filled] = colored.to_rgba(sums(numbers)[filled] / counts[filled])
-            self.colorbar_ = self.figure_.colorbar(colored, ax=self.ax_)
+            self.colorbar_ = self.ax_.figure.colorbar(colored, ax=self.ax_)
         share = np.log1p(counts) / np.log1p(counts.max())
         cells[..., 3] = np.where(filled, _FAINTEST + (1 - _FAINTEST) * share, 0)
         extent = (across[0], across[-1], upwards[0], upwards[-1])

@@ -43,7 +43,7 @@ from ._requirements import check_matplotlib, path_to_network
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import LineCollection, PathCollection
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
     from matplotlib.patches import Polygon
     from matplotlib.text import Text
 
@@ -88,7 +88,7 @@ class NetworkDisplay:
     ----------
     ax_ : matplotlib Axes
         The axes drawn on.
-    figure_ : matplotlib Figure or SubFigure
+    figure_ : matplotlib Figure
         The figure that holds them.
     title_ : matplotlib Text
         The name and the number of all parameters.
@@ -123,7 +123,7 @@ class NetworkDisplay:
     __module__ = "skneural"
 
     ax_: Axes
-    figure_: Figure | SubFigure
+    figure_: Figure
     title_: Text
     labels_: list[Text]
     nodes_: dict[int, PathCollection]
@@ -318,7 +318,7 @@ class NetworkDisplay:
 
         layouts = _Layouts(self.layers, names, title, signs)
         self.ax_ = _new_axes(layouts.natural_size(orientation)) if ax is None else ax
-        self.figure_ = self.ax_.figure
+        self.figure_ = self.ax_.figure.get_figure(root=True)
         width, height = _size_in_points(self.ax_)
         layout, labels = layouts.fit((width, height), orientation)
         self.ax_.set(xlim=(0, width), ylim=(0, height))

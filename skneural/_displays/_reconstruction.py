@@ -15,7 +15,7 @@ from ._requirements import check_matplotlib
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 # Of fewer columns each has room for its name.
 _MOST_NAMES = 12
@@ -42,7 +42,7 @@ class ReconstructionDisplay:
     ----------
     axes_ : ndarray of matplotlib Axes, shape (2, n_rows) for images and (n_rows,) for lines
         The axes drawn on.
-    figure_ : matplotlib Figure or SubFigure
+    figure_ : matplotlib Figure
         The figure that holds them.
     artists_ : list of pairs of matplotlib artists
         For each row the image or line of the row and that of its reconstruction.
@@ -66,7 +66,7 @@ class ReconstructionDisplay:
     __module__ = "skneural"
 
     axes_: NDArray[np.object_]
-    figure_: Figure | SubFigure
+    figure_: Figure
     artists_: list[tuple[Artist, Artist]]
 
     def __init__(
@@ -139,7 +139,7 @@ class ReconstructionDisplay:
         shape = self._shape_of_images(rows.shape[1])
         self.axes_ = _axes(axes, (2, len(rows)) if shape else (len(rows),))
         first: Any = self.axes_.flat[0]
-        self.figure_ = first.figure
+        self.figure_ = first.figure.get_figure(root=True)
         if shape is None:
             self.artists_ = [self._draw_lines(*one) for one in zip(self.axes_, rows, found, strict=True)]
             self.axes_[0].legend(frameon=False)

@@ -14,7 +14,7 @@ from ._requirements import check_matplotlib, path_to_network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 _VALIDATION_PREFIX = "val_"
@@ -51,7 +51,7 @@ class TrainingCurveDisplay:
     ----------
     axes_ : ndarray of matplotlib Axes, shape (n_panels,)
         The axes drawn on, in the order of the panels.
-    figure_ : matplotlib Figure or SubFigure
+    figure_ : matplotlib Figure
         The figure that holds the first of the axes.
     lines_ : dict of str to matplotlib Line2D
         The curves by their key in `history`.
@@ -80,7 +80,7 @@ class TrainingCurveDisplay:
     __module__ = "skneural"
 
     axes_: NDArray[np.object_]
-    figure_: Figure | SubFigure
+    figure_: Figure
     lines_: dict[str, Line2D]
     best_epoch_lines_: dict[str, Line2D]
 
@@ -285,7 +285,7 @@ class TrainingCurveDisplay:
         _check_best_epoch(self.best_epoch, n_epochs=_count_epochs(curves))
 
         self.axes_ = _new_axes(len(panels)) if ax is None else _given_axes(ax, panels)
-        self.figure_ = self.axes_[0].figure
+        self.figure_ = self.axes_[0].figure.get_figure(root=True)
         self.lines_, self.best_epoch_lines_ = {}, {}
         for axes, panel in zip(self.axes_, panels, strict=True):
             lines = self._draw_curves(axes, curves[panel], line_kw or {})
