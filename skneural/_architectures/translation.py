@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -40,12 +40,39 @@ class TranslationArchitecture:
         return self.architecture == "recurrent"
 
 
+@keras.saving.register_keras_serializable(package="skneural")
+class Translator(keras.Model):  # type: ignore[misc]
+    """Source (n, length) and target (n, length) -> logits of the token behind each of the target.
+
+    Its config is its sizes: Keras 3.15 reads a layer that two inner models share, here the embedding, back as two.
+    """
+
+    def __init__(self, sizes: TranslationArchitecture, **keywords: Any) -> None:
+        embedding = SharedEmbedding(sizes.n_tokens, sizes.d_model, name="embedding")
+        encoder, decoder = _encoder(sizes, embedding), _decoder(sizes, embedding)
+        source, target = _tokens("source"), _tokens("target")
+        super().__init__([source, target], decoder([target, source, encoder(source)]), **keywords)
+        self.sizes = sizes
+
+    def built_again(self) -> Translator:
+        """Build another of the same sizes."""
+        return Translator(self.sizes, name=self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        activation = keras.activations.serialize(keras.activations.get(self.sizes.activation))
+        return {"name": self.name, "trainable": self.trainable, **asdict(self.sizes), "activation": activation}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Translator:
+        sizes = dict(config)
+        keywords = {name: sizes.pop(name) for name in ("name", "trainable") if name in sizes}
+        activation = keras.activations.deserialize(sizes.pop("activation"), custom_objects)
+        return cls(TranslationArchitecture(**sizes, activation=activation), **keywords)
+
+
 def build_translation(sizes: TranslationArchitecture) -> keras.Model:
     """Build a model of source (n, length) and target (n, length) -> logits of the token behind each of the target."""
-    embedding = SharedEmbedding(sizes.n_tokens, sizes.d_model, name="embedding")
-    encoder, decoder = _encoder(sizes, embedding), _decoder(sizes, embedding)
-    source, target = _tokens("source"), _tokens("target")
-    return keras.Model([source, target], decoder([target, source, encoder(source)]), name="translator")
+    return Translator(sizes, name="translator")
 
 
 def _tokens(side: str) -> Any:

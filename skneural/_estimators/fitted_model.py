@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 from sklearn.utils.validation import check_is_fitted
@@ -46,6 +46,8 @@ class Run:
 class FittedModel(KerasArguments):
     """The network of an estimator, as a Keras model."""
 
+    # What fit has learned before there is a network: without it, none can be put in the network's place.
+    _learned_before_network: ClassVar[str] = "target_encoder_"
     _network: Any
     _last_run: Run | None = None
     _recipe: Recipe
@@ -142,7 +144,7 @@ class FittedModel(KerasArguments):
         owner = type(self).__name__
         if not isinstance(model, keras.Model):
             raise TypeError(f"The attribute 'model_' of {owner} must be a keras.Model or None. Got {model!r} instead.")
-        if "target_encoder_" not in vars(self):
+        if self._learned_before_network not in vars(self):
             raise ValueError(
                 f"{owner} knows nothing of X and y yet, and so takes no 'model_'. Call initialize(X, y) first; "
                 "to train a ready model give it to the constructor."

@@ -138,6 +138,15 @@ class OfMembers(FamilyEstimator):
 
     n_members: int
 
+    def _check_kept_network(self) -> None:
+        if not isinstance(self._network, Members):
+            raise ValueError(
+                f"{type(self).__name__} cannot go on training the network that was given as 'model_': it stands for "
+                f"the mean of {self.n_members} members, which are trained one by one. Call fit, or train that network "
+                "itself by its own fit and give it back."
+            )
+        super()._check_kept_network()
+
     def _build_network(self, seed: int) -> Any:
         return Members.of(super()._build_network, seed, int(self.n_members))
 

@@ -47,6 +47,7 @@ class TrainedNeighborEmbedding(FamilyTransformer):
     _count_words: ClassVar[Mapping[str, tuple[str, ...]]] = {"batch_size": ("auto",), "epochs": ("auto",)}
     _build = staticmethod(build_embedding)
     _reads_in_parts = False
+    _learned_before_network: ClassVar[str] = "n_components_"
     # Nothing is split off and no training ends early: a layout has no error of its own on other rows.
     early_stopping = False
     # A network from places to rows, made when it is first needed.
@@ -188,6 +189,24 @@ class TrainedNeighborEmbedding(FamilyTransformer):
         self._decoder = None
 
     # --- the network --------------------------------------------------------------------------------------------
+
+    @property
+    def _encoded_shape(self) -> tuple[int, int]:
+        return 1, int(self.n_features_in_)
+
+    def _check_shapes_of(self, model: keras.Model) -> None:
+        super()._check_shapes_of(model)
+        n_outputs = int(self.n_features_in_ if self._reconstructs else self.n_components_)
+        names = [layer.name for layer in model.layers]
+        if model.output_shape[-1] != n_outputs or (self._reconstructs and EMBEDDING not in names):
+            inner = f", and a layer named {EMBEDDING!r}" if self._reconstructs else ""
+            raise ValueError(
+                f"{type(self).__name__} needs a model with {n_outputs} outputs for a row{inner}. "
+                f"Got one with {model.output_shape[-1]} outputs and the layers {', '.join(names)}."
+            )
+
+    def _take_model(self, model: keras.Model) -> None:
+        self._decoder = None
 
     @property
     def _reconstructs(self) -> bool:

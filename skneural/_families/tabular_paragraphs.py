@@ -67,7 +67,8 @@ PARAMETERS: Paragraphs = {
 ATTRIBUTES: Paragraphs = {
     "model_": (
         "keras.Model",
-        "The mean of the members as one network, which takes numbers and codes of categories as ``coded`` gives them.",
+        "The mean of the members as one network, which takes numbers and codes of categories as ``coded`` gives them. "
+        "It is a copy: a changed one has an effect as soon as it is given back, ``estimator.model_ = changed``.",
     ),
     "categories_": (
         "list of ndarray or None",

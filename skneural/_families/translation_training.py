@@ -17,7 +17,13 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skneural import _engine
-from skneural._architectures.translation import DECODER, ENCODER, TranslationArchitecture, build_translation
+from skneural._architectures.translation import (
+    DECODER,
+    ENCODER,
+    TranslationArchitecture,
+    Translator,
+    build_translation,
+)
 from skneural._architectures.translation_layers import BEGIN, END
 from skneural._architectures.translation_step import translation_step
 from skneural._architectures.warm_adam import WarmAdam
@@ -47,6 +53,7 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
 
     _count_words: ClassVar[Any] = {"epochs": ("auto",)}
     _build: Callable[[Any], keras.Model] = staticmethod(build_translation)
+    _learned_before_network: ClassVar[str] = "tokenizer_"
     _first_fit_parameters: ClassVar[tuple[str, ...]] = ("tokenizer", "vocab_size", "lowercase")
     _without_effect_on_training: ClassVar[tuple[str, ...]] = (
         *FamilyEstimator._without_effect_on_training,
@@ -232,6 +239,25 @@ class TrainedTranslator(FamilyEstimator, BaseEstimator):
     def decoder_(self) -> keras.Model:
         """From tokens of both sides and the encoder's answer to logits of the next token."""
         return self.model_.get_layer(DECODER)
+
+    def _network_of(self, model: Any) -> _engine.Network:
+        network = super()._network_of(model)
+        # Decoding goes by the sizes that the model has, whatever the parameters say.
+        self._sizes = model.sizes
+        return network
+
+    def _check_shapes_of(self, model: keras.Model) -> None:
+        owner, n_tokens = type(self).__name__, self.tokenizer_.n_tokens
+        if not isinstance(model, Translator):
+            raise ValueError(
+                f"{owner} needs a model of its own kind, such as 'model_' of another {owner}, or one that "
+                f"keras.models.load_model has read from its file. Got a {type(model).__name__}."
+            )
+        if model.sizes.n_tokens != n_tokens:
+            raise ValueError(
+                f"{owner} knows {n_tokens} tokens, but the model has vectors of {model.sizes.n_tokens}. A network goes "
+                "with the tokens that it was trained on: take both from one estimator, by save or pickle."
+            )
 
     def _numbers(self) -> TranslationNumbers:
         """The trained network as arrays."""

@@ -80,6 +80,22 @@ _PUBLIC = (
     "TabularNetClassifier",
     "TabularNetRegressor",
 )
+# Where layers and losses of ours are, which Keras knows by name as soon as they are imported.
+_WITH_LAYERS = (
+    "_architectures.augmentation",
+    "_architectures.cluster_layers",
+    "_architectures.code_layers",
+    "_architectures.column_embedding",
+    "_architectures.fixed_kernels",
+    "_architectures.sequence_layers",
+    "_architectures.translation",
+    "_architectures.translation_layers",
+    "_architectures.warm_adam",
+    "_architectures.window_layers",
+    "_engine.model.column_encoding",
+    "_families.tabular_targets",
+)
+_OF_KERAS = ("StoredModel", "StoredLayer", "RebuiltModel")
 _NAME_OF = {place.partition(":")[2] or name: name for name, place in _PLACES.items()} | {name: name for name in _PUBLIC}
 
 
@@ -94,6 +110,9 @@ def own_thing(name: Node) -> Any:
         return getattr(import_module("skneural"), name)
     if type(name) is not str or name not in _PLACES:
         raise StoredDataError(f"skneural stores nothing called {str(name)[:80]!r}.")
+    if name in _OF_KERAS:
+        for place in _WITH_LAYERS:
+            import_module(f"skneural.{place}")
     module, _, other = _PLACES[name].partition(":")
     return getattr(import_module(f"skneural.{module}"), other or name)
 

@@ -35,7 +35,7 @@ def why_not_settings(settings: Settings) -> str | None:
 
 def why_not_model(model: keras.Model) -> str | None:
     """Tell what in a model only Keras's own loop can do."""
-    if not type(model).__module__.startswith("keras."):
+    if not type(model).__module__.startswith(("keras.", "skneural.")):
         return f"the model's class {type(model).__name__} is not Keras's own"
     if getattr(model, "inputs", None) is None or getattr(model, "outputs", None) is None:
         return "the model has no defined inputs and outputs"

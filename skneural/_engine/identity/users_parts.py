@@ -53,13 +53,18 @@ def users_parts(layers: Sequence[keras.Layer]) -> list[Any]:
     attributes = [(layer, *item) for layer in layers for item in vars(layer).items()]
     parts = [part for layer, name, part in attributes if _is_named_in(layer, part) and not _is_method(name, part)]
     named = [part if inspect.isfunction(part) else type(part) for part in parts]
-    classes = [type(layer) for layer in layers if not type(layer).__module__.startswith("keras.")]
+    classes = [type(layer) for layer in layers if not _is_known(type(layer))]
     return [*named, *classes]
+
+
+def _is_known(kind: type) -> bool:
+    """Whether a class of layers is Keras's or ours: its config and its weights are all of it."""
+    return kind.__module__.startswith(("keras.", "skneural."))
 
 
 def users_attributes(layer: keras.Layer) -> dict[str, Any]:
     """Give what users have put into a layer: functions and parts, and in a class of theirs all else too."""
-    is_keras = type(layer).__module__.startswith("keras.")
+    is_known = _is_known(type(layer))
     own = {
         name: untracked(value)
         for name, value in vars(layer).items()
@@ -67,12 +72,12 @@ def users_attributes(layer: keras.Layer) -> dict[str, Any]:
     }
     if isinstance(layer, keras.Model):
         return {
-            name: value for name, value in own.items() if _is_users_own(value) or (not is_keras and is_plain(value))
+            name: value for name, value in own.items() if _is_users_own(value) or (not is_known and is_plain(value))
         }
     return {
         name: value
         for name, value in own.items()
-        if _is_named_in(layer, value) or (not is_keras and _is_foreign(value))
+        if _is_named_in(layer, value) or (not is_known and _is_foreign(value))
     }
 
 
