@@ -1,8 +1,8 @@
-"""How well and how fast the networks for images learn, beside scikeras and Keras with the same layers.
+"""How well and how fast the networks for images learn, beside scikeras, Keras and PyTorch with the same layers.
 
 Each measurement runs in a process of its own, one after the other. ``--data FOLDER`` names a folder with ``mnist.npz``
 (arrays X_train, y_train, X_test, y_test of pixels from 0 to 255) and ``mnist_1000.csv`` (a column of labels, then
-pixels); measurements that want them are left out without it, and the table says so.
+pixels); measurements that want them are left out without it, and the table says so. Those of PyTorch need it installed.
 Run: python benchmarks/patterns.py [--data FOLDER] [--only NAME ...] [--kernels]
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,31 @@ def scikeras(filters: tuple[int, ...], hidden: int, batch_size: int, epochs: int
     return KerasClassifier(model, loss=loss, optimizer="adam", batch_size=batch_size, epochs=epochs, verbose=0)
 
 
+def torch_fit(filters: tuple[int, ...], hidden: int, batch_size: int, epochs: int) -> Any:
+    """The same layers in PyTorch's plain loop, all of the data in memory and shuffled."""
+    import torch
+
+    class Loop:
+        def fit(self, X: np.ndarray, y: np.ndarray) -> None:
+            layers: list[torch.nn.Module] = []
+            n_channels, side = X.shape[-1], X.shape[1]
+            for size in filters:
+                layers += [torch.nn.Conv2d(n_channels, size, 3, padding="same"), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+                n_channels, side = size, side // 2
+            layers += [torch.nn.Flatten(), torch.nn.Linear(n_channels * side**2, hidden), torch.nn.ReLU()]
+            network = torch.nn.Sequential(*layers, torch.nn.Linear(hidden, 10))
+            optimizer, loss = torch.optim.Adam(network.parameters()), torch.nn.CrossEntropyLoss()
+            rows = torch.from_numpy(np.ascontiguousarray(X.transpose(0, 3, 1, 2)))
+            labels = torch.from_numpy(y.astype(np.int64))
+            for _ in range(epochs):
+                for batch in torch.randperm(len(rows)).split(batch_size):
+                    optimizer.zero_grad()
+                    loss(network(rows[batch]), labels[batch]).backward()
+                    optimizer.step()
+
+    return Loop()
+
+
 # --- measurements ---------------------------------------------------------------------------------------------------
 
 
@@ -88,12 +114,30 @@ def fit_seconds(
 ) -> dict[str, float]:
     """Seconds of the first fit of the process, and the median of the later ones."""
     X, y = data()
-    seconds = []
+    seconds, processor = [], []
     for _ in range(1 + n_fits):
-        started = time.perf_counter()
+        started, processor_started = time.perf_counter(), time.process_time()
         make(**sizes).fit(X, y)
         seconds.append(time.perf_counter() - started)
-    return {"first, s": seconds[0], "later, s": statistics.median(seconds[1:])}
+        processor.append(time.process_time() - processor_started)
+    later = {"later, s": statistics.median(seconds[1:]), "CPU, s": statistics.median(processor[1:])}
+    return {"first, s": seconds[0], **later}
+
+
+def images_of(side: int, n_channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """8,192 images: the time does not depend on what is in them."""
+    rng = np.random.default_rng(0)
+    return rng.random((8192, side, side, n_channels), dtype=np.float32), rng.integers(0, 10, 8192)
+
+
+def keras_under_xla(filters: tuple[int, ...], hidden: int, batch_size: int, epochs: int) -> Any:
+    class Loop:
+        def fit(self, X: np.ndarray, y: np.ndarray) -> None:
+            network = build(filters, hidden, X.shape[1:])
+            network.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
+            network.fit(X, y, batch_size=batch_size, epochs=epochs, verbose=0)
+
+    return Loop()
 
 
 def keras_seconds(jit_compile: Any) -> dict[str, float]:
@@ -138,6 +182,17 @@ MEASUREMENTS: dict[str, Callable[[str], dict[str, float]]] = {
     "60,000 images, skneural": lambda _: fit_seconds(ours, large, LARGE, n_fits=1),
     "60,000 images, Keras": lambda _: keras_seconds("auto"),
     "60,000 images, Keras without XLA": lambda _: keras_seconds(False),
+    **{
+        f"{side} x {side} x {n_channels}, batches of {size}, {name}": partial(
+            lambda _, make, data, sizes: fit_seconds(make, data, sizes, n_fits=3),
+            make=make,
+            data=partial(images_of, side, n_channels),
+            sizes={"filters": (16, 32), "hidden": 64, "batch_size": size, "epochs": 2},
+        )
+        for side, n_channels in ((28, 1), (32, 3))
+        for size in (64, 256)
+        for name, make in (("skneural", ours), ("PyTorch", torch_fit), ("Keras under XLA", keras_under_xla))
+    },
     "accuracy on digits, 5 folds": lambda _: cross_validated_digits(is_shuffled=True),
     "accuracy on digits, 5 folds in order": lambda _: cross_validated_digits(is_shuffled=False),
     "the same, one convolution per block": lambda _: cross_validated_digits(
