@@ -75,7 +75,7 @@ def test_a_network_goes_to_a_file_of_keras_and_back(name, tmp_path):
     loaded = skneural.load(tmp_path / "model.skn")
     np.testing.assert_array_equal(answers(loaded, rows, targets), answers(estimator, rows, targets))
     if name.startswith("tables"):
-        with pytest.raises(ValueError, match="stands for the the mean of 2 members"):
+        with pytest.raises(ValueError, match="stands for the mean of 2 members"):
             loaded.partial_fit(X, y)
     elif hasattr(loaded, "partial_fit"):
         loaded.partial_fit(X, y)

@@ -41,7 +41,7 @@ class TranslationArchitecture:
 
 
 @keras.saving.register_keras_serializable(package="skneural")
-class Translator(keras.Model):  # type: ignore[misc]
+class Translator(keras.Model):
     """Source (n, length) and target (n, length) -> logits of the token behind each of the target.
 
     Its config is its sizes: Keras 3.15 reads a layer that two inner models share, here the embedding, back as two.

@@ -49,7 +49,7 @@ def compare(layer, row_shape, values=None):
 
     expected = outputs_and_gradients(model, values, weights)
     let_layers_use_products(model, Owner)
-    either = layer.convolution_op if isinstance(layer, L.Conv2D) else layer.call
+    either = layer.call
     assert not isinstance(either._compiled, type(either._other))
     either._other = None
     for ours, theirs in zip(outputs_and_gradients(model, values, weights), expected, strict=True):
@@ -61,6 +61,17 @@ def compare(layer, row_shape, values=None):
 @pytest.mark.parametrize("window", [(1, 1), (3, 3), (2, 3), (4, 2), (5, 7)])
 def test_convolution_of_images(window, padding):
     compare(L.Conv2D(4, window, padding=padding, activation="tanh"), (6, 7, 3))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_dilated_convolution_of_images_without_bias(padding):
+    compare(L.Conv2D(4, (2, 3), dilation_rate=(3, 2), padding=padding, use_bias=False), (6, 7, 3))
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "causal"])
+@pytest.mark.parametrize(("window", "rate"), [(1, 1), (3, 1), (4, 1), (3, 2), (2, 5)])
+def test_convolution_of_sequences(window, rate, padding):
+    compare(L.Conv1D(4, window, dilation_rate=rate, padding=padding, activation="tanh"), (9, 3))
 
 
 @pytest.mark.parametrize("kind", [L.MaxPooling2D, L.AveragePooling2D])
@@ -105,7 +116,7 @@ def images_model(*layers, side=8):
         ([L.Conv2D(8, 3, padding="same"), L.BatchNormalization()], 28, 170, True),
         ([L.Conv2D(8, 3, padding="same"), L.BatchNormalization()], 28, 171, False),
         ([L.Conv2D(8, 3, strides=2)], 8, 32, False),
-        ([L.Conv2D(8, 3, dilation_rate=2)], 8, 32, False),
+        ([L.Conv2D(8, 3, dilation_rate=2)], 8, 32, True),
         ([L.Conv2D(8, 3), L.Conv2D(8, 3, groups=2)], 8, 32, False),
         ([L.Conv2D(8, 3), L.MaxPooling2D(3, strides=1)], 8, 32, False),
         ([L.Conv2D(8, 3), L.MaxPooling2D(3, padding="same")], 8, 32, False),
@@ -118,6 +129,23 @@ def images_model(*layers, side=8):
 )
 def test_xla_trains_networks_of_small_images(layers, side, batch_size, expected):
     assert suits_xla(images_model(*layers, side=side), batch_size) == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "n_steps", "expected"),
+    [
+        ([L.Conv1D(8, 5)], 100, True),
+        ([L.Conv1D(8, 5, padding="causal", dilation_rate=4)], 100, True),
+        ([L.Conv1D(8, 5), L.Conv1D(8, 5)], 1000, False),
+        ([L.Conv1D(8, 5), L.Conv1D(8, 5), L.GRU(4)], 1000, True),
+        ([L.Conv1D(8, 5, strides=2)], 100, False),
+        ([L.Conv1D(8, 5, strides=2), L.LSTM(4)], 100, True),
+        ([L.SeparableConv1D(8, 5)], 100, False),
+    ],
+)
+def test_xla_trains_networks_of_short_sequences_and_recurrent_ones(layers, n_steps, expected):
+    model = keras.Sequential([L.Input((n_steps, 2)), *layers])
+    assert suits_xla(model, 32) == expected
 
 
 def test_training_compiles_convolutions_into_one_program_where_images_are_small(monkeypatch):

@@ -1,14 +1,14 @@
-"""Convolutions and pooling of small images as products of matrices and maxima of slices, for programs of XLA's.
+"""Convolutions of small images and short sequences as products of matrices, pooling as maxima, in programs of XLA's.
 
 XLA's own convolutions on CPUs take ten times as long as TensorFlow's. A product of the kernel with all windows side by
 side takes half of TensorFlow's time or less where the windows of a batch are few, and the whole training loop is one
-program then. Larger images stay with TensorFlow's kernels (benchmarks/patterns.py --kernels).
+program then. Larger ones stay with TensorFlow's kernels (benchmarks/patterns.py --kernels).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any, Protocol
 
@@ -22,8 +22,17 @@ from skneural._compat.keras_names import flatten_layers
 MAX_WINDOW_VALUES = 500_000
 GAIN_BY_NORMALIZATION = 2.4
 
+# Along each axis, before and after the inputs.
+_Zeros = list[tuple[int, int]]
+
 _MAXIMA = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)
 _MEANS = (keras.layers.AveragePooling1D, keras.layers.AveragePooling2D)
+_SLOW_ALONG_SEQUENCES = (
+    keras.layers.Conv1D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.SeparableConv1D,
+)
 _SLOW_IN_XLA = (
     keras.layers.Conv2D,
     keras.layers.Conv2DTranspose,
@@ -39,7 +48,10 @@ _SLOW_IN_XLA = (
 def suits_xla(model: keras.Model, batch_size: int) -> bool:
     """Tell whether XLA runs a model's training loop faster than TensorFlow's own kernels do."""
     layers = flatten_layers(model)
-    slow = [layer for layer in layers if isinstance(layer, _SLOW_IN_XLA)]
+    # Recurrent layers gain more by XLA than convolutions beside them lose.
+    is_recurrent = any(isinstance(layer, keras.layers.RNN) for layer in layers)
+    kinds = _SLOW_IN_XLA if is_recurrent else _SLOW_IN_XLA + _SLOW_ALONG_SEQUENCES
+    slow = [layer for layer in layers if isinstance(layer, kinds)]
     is_normalized = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
     most = MAX_WINDOW_VALUES * (GAIN_BY_NORMALIZATION if is_normalized else 1)
     return all(_n_values(layer) * batch_size <= most for layer in slow)
@@ -62,10 +74,10 @@ def _n_values(layer: keras.layers.Layer) -> float:
 
 def _is_plain_convolution(layer: keras.layers.Layer) -> bool:
     return (
-        type(layer) is keras.layers.Conv2D
+        type(layer) in (keras.layers.Conv1D, keras.layers.Conv2D)
         and layer.groups == 1
         and layer.data_format == "channels_last"
-        and set(layer.strides) == set(layer.dilation_rate) == {1}
+        and set(layer.strides) == {1}
     )
 
 
@@ -89,7 +101,7 @@ def let_layers_use_products(model: keras.Model, owner: _Owner) -> None:
     """Give convolutions and pooling layers their other form in steps that XLA compiles (``owner.step.is_compiled``)."""
     for layer in flatten_layers(model):
         if _is_plain_convolution(layer):
-            layer.convolution_op = _Either(owner, _Convolution(layer.padding), layer.convolution_op)
+            layer.call = _Either(owner, _Convolution(layer), layer.call)
         elif _is_plain_pooling(layer):
             layer.call = _Either(owner, _Pooling(layer.pool_size, type(layer) in _MAXIMA), layer.call)
 
@@ -108,44 +120,46 @@ class _Either:
 
 
 class _Convolution:
-    """A convolution with steps of one along each axis."""
+    """A layer that convolves with steps of one along each axis."""
 
-    def __init__(self, padding: str) -> None:
-        self._padding = padding
+    def __init__(self, layer: keras.layers.Conv1D | keras.layers.Conv2D) -> None:
+        self._layer = layer
 
-    def __call__(self, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolve (batch, *sizes, channels) with a kernel (*window, channels, filters)."""
-        kernel = tf.convert_to_tensor(kernel)
-        before = [_n_before(self._padding, size) for size in kernel.shape[:-2]]
-        after = [_n_after(self._padding, size) for size in kernel.shape[:-2]]
-        return _convolved(inputs, kernel, before, after)
+        layer = self._layer
+        kernel = tf.convert_to_tensor(layer.kernel)
+        outputs = _convolved(inputs, kernel, layer.dilation_rate, _zeros_around(layer))
+        if layer.use_bias:
+            outputs += tf.convert_to_tensor(layer.bias)
+        return outputs if layer.activation is None else layer.activation(outputs)
 
 
-def _n_before(padding: str, window: int) -> int:
-    return (window - 1) // 2 if padding == "same" else 0
+def _zeros_around(layer: keras.layers.Conv1D | keras.layers.Conv2D) -> _Zeros:
+    reaches = [(size - 1) * rate for size, rate in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+    if layer.padding == "causal":
+        return [(reach, 0) for reach in reaches]
+    return [(reach // 2, reach - reach // 2) if layer.padding == "same" else (0, 0) for reach in reaches]
 
 
-def _n_after(padding: str, window: int) -> int:
-    return window // 2 if padding == "same" else 0
-
-
-def _convolved(inputs: tf.Tensor, kernel: tf.Tensor, before: list[int], after: list[int]) -> tf.Tensor:
+def _convolved(inputs: tf.Tensor, kernel: tf.Tensor, rates: Sequence[int], zeros: _Zeros) -> tf.Tensor:
     """Convolve inputs with so many zeros before and after them along each axis."""
 
     @tf.custom_gradient
     def convolution(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        windows = _windows(inputs, kernel, before, after)
+        windows = _windows(inputs, kernel, rates, zeros)
 
         def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             flat = tf.reshape(upstream, (-1, upstream.shape[-1]))
             of_kernel = tf.matmul(tf.reshape(windows, (-1, windows.shape[-1])), flat, transpose_a=True)
             # Each input has met the kernel's values in the opposite order.
-            axes = list(range(len(before)))
+            axes = list(range(len(zeros)))
             turned = tf.transpose(tf.reverse(kernel, axes), (*axes, len(axes) + 1, len(axes)))
-            sizes = kernel.shape[:-2]
-            before_upstream = [size - 1 - n for size, n in zip(sizes, before, strict=True)]
-            after_upstream = [size - 1 - n for size, n in zip(sizes, after, strict=True)]
-            of_inputs = _product(_windows(upstream, turned, before_upstream, after_upstream), turned)
+            reaches = [(size - 1) * rate for size, rate in zip(kernel.shape[:-2], rates, strict=True)]
+            of_upstream = [
+                (reach - before, reach - after) for reach, (before, after) in zip(reaches, zeros, strict=True)
+            ]
+            of_inputs = _product(_windows(upstream, turned, rates, of_upstream), turned)
             return of_inputs, tf.reshape(of_kernel, kernel.shape)
 
         return _product(windows, kernel), gradients
@@ -153,15 +167,15 @@ def _convolved(inputs: tf.Tensor, kernel: tf.Tensor, before: list[int], after: l
     return convolution(inputs, kernel)
 
 
-def _windows(inputs: tf.Tensor, kernel: tf.Tensor, before: list[int], after: list[int]) -> tf.Tensor:
+def _windows(inputs: tf.Tensor, kernel: tf.Tensor, rates: Sequence[int], zeros: _Zeros) -> tf.Tensor:
     """Put what each place of the result is computed from side by side, (batch, *sizes, window * channels)."""
-    padded = tf.pad(inputs, [(0, 0), *zip(before, after, strict=True), (0, 0)])
+    padded = tf.pad(inputs, [(0, 0), *zeros, (0, 0)])
     window = kernel.shape[:-2]
-    sizes = [have - size + 1 for have, size in zip(padded.shape[1:-1], window, strict=True)]
+    sizes = [have - (size - 1) * rate for have, size, rate in zip(padded.shape[1:-1], window, rates, strict=True)]
     return tf.concat(
         [
             padded[(slice(None), *(slice(start, start + size) for start, size in zip(starts, sizes, strict=True)))]
-            for starts in product(*map(range, window))
+            for starts in product(*(range(0, size * rate, rate) for size, rate in zip(window, rates, strict=True)))
         ],
         axis=-1,
     )
