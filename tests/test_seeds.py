@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -231,6 +232,18 @@ def test_global_state_is_as_before(estimator, random_state):
     after = global_state()
     for name, value in before.items():
         assert after[name] == value, name
+
+
+def test_the_first_fit_of_a_thread_leaves_pythons_generator_alone():
+    """Keras makes a generator of seeds for each thread, and draws its seed from Python's."""
+
+    def fitted_between():
+        before = random.getstate()
+        DenseNetClassifier((6, 11), epochs=1).fit(X, Y)
+        return random.getstate() == before
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(fitted_between).result()
 
 
 def test_seed_of_tensorflow_is_as_before(estimator):

@@ -66,7 +66,8 @@ def make_global_seed_generator() -> None:
 
     Keras makes it at its first use, and would make it within a graph that stands then, for good.
     """
-    global_seed_generator()
+    with untouched_python_random():
+        global_seed_generator()
 
 
 def flatten_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
