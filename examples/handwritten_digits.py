@@ -109,8 +109,8 @@ def draw_misread(
     if not len(shown):
         shown, title = np.argsort(confidence)[:N_SHOWN], "Nothing was misread: the least certain images"
     names = network.classes_.astype(str)
-    n_pairs = min(4, len(shown))
-    n_rows = -(-len(shown) // n_pairs)
+    n_rows = -(-len(shown) // 4)
+    n_pairs = -(-len(shown) // n_rows)  # as few as fill these rows
     size = (max(3 * n_pairs, 5), 1.9 * n_rows + 0.9)
     figure, axes = plt.subplots(n_rows, 2 * n_pairs, figsize=size, squeeze=False, layout="constrained")
     figure.suptitle(title)

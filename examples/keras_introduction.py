@@ -63,6 +63,7 @@ def main() -> None:
     step(6, "Build it and see its summary")
     network.initialize(X_train, y_train)
     network.summary()
+    print("Keras's total counts the numbers of the optimizer too; those of the network are the trainable ones.")
     print(draw_network(network, options.output / "network.png"))
 
     step(7, "Look at the initial weights: normally distributed around 0, as chosen with kernel_initializer")

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 Score = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
 
@@ -38,6 +41,9 @@ if __name__ == "__main__":
     parser.add_argument("table", help="rows in Parquet, with the columns that the classifier was fitted with")
     parser.add_argument("output", help="where to write them with their labels")
     options = parser.parse_args()
+
+    from pyspark.sql import SparkSession  # not for --help
+
     session = SparkSession.builder.getOrCreate()
     scored(session.read.parquet(options.table), options.classifier).write.parquet(options.output)
     session.stop()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -138,6 +140,23 @@ def test_handwritten_digits_are_read_and_drawn(tmp_path):
     assert re.search(r"^\d+ of 450 test images are misread\.$", printed, re.M)
 
 
+@pytest.mark.parametrize("n_misread", [0, 1, 2, 5, 9, 30])
+def test_the_picture_of_misread_images_has_no_blank_quarter(n_misread: int, tmp_path: Path) -> None:
+    draw_misread = runpy.run_path(str(ROOT / "examples" / "handwritten_digits.py"))["draw_misread"]
+    random = np.random.default_rng(0)
+    images, labels, probabilities = random.random((30, 8, 8)), np.zeros(30, int), random.dirichlet(np.ones(3), 30)
+    network = SimpleNamespace(classes_=np.arange(3))
+    draw_misread(network, images, labels, probabilities, np.arange(n_misread), tmp_path / "misread.png")
+    picture = imread(tmp_path / "misread.png")[30:, :, 0]  # without the title
+    height, width = (side // 2 for side in picture.shape)
+    for quarter in (
+        picture[rows, columns]
+        for rows in (slice(height), slice(height, None))
+        for columns in (slice(width), slice(width, None))
+    ):
+        assert (quarter < 0.5).mean() > 0.01
+
+
 @pytest.mark.slow
 def test_handwritten_digits_takes_a_table_of_other_images(tmp_path):
     random = np.random.default_rng(0)
@@ -161,9 +180,10 @@ except SystemExit:
     print({{"tensorflow", "keras"}} & set(sys.modules))
 """
     command, environment = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(ROOT)}
-    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    assert "--output" in printed
-    assert printed.endswith("set()\n")
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert finished.stdout.startswith(f"usage: {path.name} ")
+    assert finished.stdout.endswith("set()\n")
+    assert finished.stderr == ""
 
 
 def test_first_example_of_the_readme_runs(capsys):
