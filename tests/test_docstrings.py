@@ -91,6 +91,13 @@ def test_references_have_a_year_and_an_address(name: str) -> None:
         assert re.search(r"\b(19|20)\d\d\b|\d+\.\d+", reference), reference
 
 
+@pytest.mark.parametrize("name", [name for name in PUBLIC if hasattr(_find(f"skneural.{name}"), "fit")])
+def test_parameters_that_attributes_hang_on_exist(name: str) -> None:
+    value = _find(f"skneural.{name}")
+    named = re.findall(r"(?:only|ignored) (?:with|where) ``(\w+)", inspect.getdoc(value) or "")
+    assert set(named) <= set(inspect.signature(value).parameters) | set(inspect.signature(value.fit).parameters)
+
+
 def test_classes_have_an_example() -> None:
     for name in skneural.__all__:
         if name[0].isupper():

@@ -163,7 +163,8 @@ def with_shared_paragraphs(cls: Class) -> Class:
     """Complete a class's docstring: beside its own parameters and attributes those that its bases tell of.
 
     Bases tell in ``_parameter_paragraphs`` and ``_attribute_paragraphs``. Parameters stand in the order of the
-    constructor, with their defaults; attributes of the class's own behind the first shared one.
+    constructor, with their defaults; attributes of the class's own behind the first shared one. ``best_epoch_`` is
+    told of only where there is ``early_stopping``.
     """
     if cls.__doc__ is None:
         return cls
@@ -176,7 +177,10 @@ def with_shared_paragraphs(cls: Class) -> Class:
     }
     of_parameters = [written.get(name) or _entry(name, shared[name], one) for name, one in parameters.items()]
     own = _entries(sections.pop("Attributes", ""))
-    of_bases = {name: _entry(name, one) for name, one in _of_bases(cls, "_attribute_paragraphs").items()}
+    told = _of_bases(cls, "_attribute_paragraphs")
+    if "early_stopping" not in parameters:
+        del told["best_epoch_"]
+    of_bases = {name: _entry(name, one) for name, one in told.items()}
     first = dict(list(of_bases.items())[:1])
     of_attributes = {**first, **own, **{name: one for name, one in of_bases.items() if name not in own}}
     complete = {"Parameters": "\n".join(of_parameters), "Attributes": "\n".join(of_attributes.values()), **sections}

@@ -147,6 +147,11 @@ class RecurrentNet(FamilyEstimator):
             "int",
             "The number of columns seen in fit; only where X was flat rows.",
         ),
+        "engine_": (
+            '{"compiled", "keras", "solved"}',
+            "What trained: the compiled engine; Keras's own ``fit``, with the reason logged at level INFO; or, with "
+            '``parts="kernels"``, nothing, for least squares have solved for the weights.',
+        ),
     }
 
     _allows_nd = True
