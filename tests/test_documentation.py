@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import json
 import pydoc
 import re
+import runpy
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import skneural
 
@@ -98,6 +101,13 @@ def test_names_of_others_that_docstrings_link_to_exist() -> None:
     for path in sorted(Path(skneural.__file__).parent.rglob("*.py")):
         for one, other in re.findall(linked, path.read_text(encoding="utf-8")):
             assert pydoc.locate(one or other) is not None, (path, one or other)
+
+
+def test_the_chart_of_benchmarks_is_that_of_its_tables() -> None:
+    chart = runpy.run_path(str(DOCS.parent / "benchmarks" / "chart.py"))
+    drawn = json.loads(Image.open(chart["PICTURE"]).text["Description"])
+    assert drawn == chart["times_faster"](), "python benchmarks/chart.py draws it anew"
+    assert all(set(of_peers) == set(chart["PEERS"]) for of_peers in drawn.values())
 
 
 def test_every_example_asks_and_shows() -> None:

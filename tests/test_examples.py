@@ -201,7 +201,10 @@ def test_all_code_of_the_readme_runs_in_order(tmp_path, monkeypatch):
     with sklearn.config_context():
         for code in README_CODE:
             exec(code, names)
-    assert imread(tmp_path / "training_curves.png").std() > 0.05
+    drawn, shown = imread(tmp_path / "training_curves.png"), imread(ROOT / "docs" / "images" / "digits.png")
+    assert drawn.shape == shown.shape
+    # Curves differ a little from machine to machine.
+    assert np.abs(drawn - shown).mean() < 0.01
 
 
 def test_pictures_of_the_readme_exist_and_are_small():
