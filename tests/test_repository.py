@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -61,6 +64,29 @@ def test_links_to_files_lead_somewhere(name: str) -> None:
     path = ROOT / name
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+def test_a_release_has_whole_addresses(tmp_path: Path) -> None:
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    address, version = "https://example.org/owner/skneural", "v1.2.3"
+    command = [sys.executable, ROOT / ".github" / "release_addresses.py", address, version]
+    subprocess.run(list(map(str, command)), cwd=tmp_path, check=True)
+    text = (tmp_path / "README.md").read_text()
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    assert {mark for mark, _ in links} == {"", "!"}
+    for mark, target in links:
+        path = target.removeprefix(f"{address}/{'raw' if mark else 'blob'}/{version}/")
+        assert (ROOT / path).exists(), target
+        assert path != target
+    assert re.findall("```.*?```", text, re.DOTALL) == re.findall(
+        "```.*?```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    assert project.pop("urls")["Repository"] == address
+    assert project == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wheels = (ROOT / ".github" / "workflows" / "wheels.yml").read_text()
+    assert wheels.count("release_addresses.py") == len(re.findall("- uses: pypa/cibuildwheel|run build", wheels))
 
 
 def test_table_of_defaults_is_that_of_the_signatures() -> None:
