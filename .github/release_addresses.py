@@ -14,6 +14,7 @@ LINK = re.compile(r"(!?)(\[[^\]]*\]\()(?!https?:|#)([^)]+)\)")
 
 
 def main(address: str, version: str) -> None:
+    """Rewrite both files in the current folder."""
     readme, project = Path("README.md"), Path("pyproject.toml")
     readme.write_text(with_links(readme.read_text(encoding="utf-8"), address, version), encoding="utf-8")
     project.write_text(with_urls(project.read_text(encoding="utf-8"), address, version), encoding="utf-8")
@@ -30,6 +31,7 @@ def with_links(text: str, address: str, version: str) -> str:
 
 
 def with_urls(text: str, address: str, version: str) -> str:
+    """Put the pages of the project in front of its extras."""
     pages = {
         "Repository": address,
         "Documentation": f"{address}/blob/{version}/docs/index.md",
