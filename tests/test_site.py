@@ -115,6 +115,19 @@ def _check_page(page: Page, address: str) -> None:
     assert page.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.src)") == []
 
 
+def _check_code(page: Page, address: str) -> None:
+    """Lines of 80 columns are seen whole; the scripts of examples have longer ones."""
+    page.set_viewport_size(WIDE)
+    page.goto(address)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("div.highlight pre")]
+            .filter(block => block.scrollWidth > block.clientWidth)
+            .map(block => block.innerText)
+            .filter(text => text.split("\\n").every(line => line.length <= 80))"""
+    )
+    assert cut == [], address
+
+
 def _check_search(page: Page, root: str) -> None:
     """Ask as a reader does, in the field of the start page."""
     page.set_viewport_size(WIDE)
@@ -156,4 +169,5 @@ def test_site_is_read_in_a_browser(tmp_path: Path) -> None:
         for path in sorted(site.rglob("*.html")):
             if "_static" not in path.parts:
                 _check_page(page, path.as_uri())
+                _check_code(page, path.as_uri())
         assert faults == [], "\n".join(faults)
