@@ -71,7 +71,8 @@ def rocket(folder: Path, sets: list[str]) -> None:
     print("| set | " + " | ".join(f"{name}: accuracy | fit, CPU s | predict" for name in kinds) + " |")
     for name in sets:
         X_train, y_train, X_test, y_test = split_of(folder, name)
-        X_train, X_test = (np.nan_to_num(X).transpose(0, 2, 1) for X in (X_train, X_test))
+        n_steps = max(X_train.shape[1], X_test.shape[1])
+        X_train, X_test = (_zeros_at_the_end(X, n_steps).transpose(0, 2, 1) for X in (X_train, X_test))
         cells = []
         for kind in kinds.values():
             kind(random_state=0).fit(X_train[::4], y_train[::4])
@@ -81,6 +82,10 @@ def rocket(folder: Path, sets: list[str]) -> None:
             score = float(np.mean(classifier.predict(X_test) == y_test))
             cells.append(f"{score:.3f} | {fitted - started:.1f} | {time.process_time() - fitted:.1f}")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def _zeros_at_the_end(X: np.ndarray, n_steps: int) -> np.ndarray:
+    return np.pad(np.nan_to_num(X), [(0, 0), (0, n_steps - X.shape[1]), (0, 0)])
 
 
 def seasonal_windows() -> tuple[np.ndarray, np.ndarray]:
