@@ -86,7 +86,7 @@ venv:
 
 fresh-venv: empty-venv
 	@echo "Installing the packages of requirements.lock; TensorFlow is large, this takes some minutes the first time ..."
-	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --requirement requirements.lock
+	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@echo "Installing skneural from this checkout ..."
 	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation $(EDITABLE) .
 	@$(MADE_FROM) > $(VENV)/made-from
@@ -113,7 +113,7 @@ lock:
 	@$(MAKE) --no-print-directory empty-venv VENV=.venv-lock
 	.venv-lock/bin/python -m pip install --disable-pip-version-check --quiet uv
 	.venv-lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --extra test \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--output-file requirements.lock $(ARGS) pyproject.toml
 
 clean:

@@ -24,7 +24,7 @@ from sklearn.linear_model import Ridge
 
 PEERS = ("FCN", "ResNet", "InceptionTime", "ROCKET")
 N_LAGS, HORIZON = 36, 3
-EPOCHS = 20
+EPOCHS, LAYER_EPOCHS = 20, 10
 
 
 def split_of(folder: Path, name: str) -> tuple[Any, Any, Any, Any]:
@@ -222,7 +222,7 @@ class TorchLoop(KerasLoop):
 
 
 def layers(lengths: list[tuple[int, int]]) -> None:
-    """CPU seconds of a later fit of 512 sequences, 2 epochs, by layers, steps and channels."""
+    """CPU seconds of a later fit of 512 sequences, 10 epochs, by layers, steps and channels."""
     loops: dict[str, Any] = {"skneural": OurLoop, "Keras under XLA": KerasLoop, "PyTorch": TorchLoop}
     print(f"\n| layers | steps x channels | batches | {' | '.join(loops)} |\n|---|---|---:|" + "---:|" * len(loops))
     for kind in ("GRU", "convolutions"):
@@ -234,9 +234,9 @@ def layers(lengths: list[tuple[int, int]]) -> None:
                 cells = []
                 for loop in loops.values():
                     try:
-                        loop(kind, size, 2).fit(X, y)
+                        loop(kind, size, LAYER_EPOCHS).fit(X, y)
                         started, wall = time.process_time(), time.perf_counter()
-                        loop(kind, size, 2).fit(X, y)
+                        loop(kind, size, LAYER_EPOCHS).fit(X, y)
                         cells.append(f"{time.process_time() - started:.2f} ({time.perf_counter() - wall:.2f})")
                     except ImportError:
                         cells.append("not installed")
