@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 Weights = dict[str, dict[str, NDArray[Any]]]
 
 
-class _ArraysByPath(saving_lib.NpzIOStore):
+class _ArraysByPath(saving_lib.H5IOStore):
     """Keeps what the parts of a model store of themselves, by their paths in the model."""
 
     def __init__(self, weights: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -32,6 +32,14 @@ class _ArraysByPath(saving_lib.NpzIOStore):
 
     def get(self, path: str) -> dict[str, Any]:
         return self.contents.get(path, {})
+
+    def has_path(self, path: str) -> bool:
+        """Tell whether there is something of a part or of what is in it (Keras 3.16 asks)."""
+        return any(one == path or one.startswith(f"{path}/") for one in self.contents)
+
+    def __bool__(self) -> bool:
+        """There is no file that may be closed."""
+        return True
 
 
 def _has_assets(model: keras.Model) -> bool:
