@@ -18,8 +18,23 @@ class SparseRows(Protocol):
         """Give the container in the format CSR."""
 
 
-# DataFrames, Series and lists of arrays are array-like, sparse containers are not.
-Rows: TypeAlias = ArrayLike | SparseRows
+class StoredRows(Protocol):
+    """Rows outside of the memory, or made when they are read."""
+
+    @property
+    def shape(self) -> Any:
+        """Rows and columns, and what else there is."""
+
+    @property
+    def dtype(self) -> Any:
+        """The type of a number."""
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """Give rows that follow one another, as an array."""
+
+
+# DataFrames, Series, lists of arrays and of names of files are array-like.
+Rows: TypeAlias = ArrayLike | SparseRows | StoredRows | Sequence[os.PathLike[str]]
 RandomState: TypeAlias = int | np.random.RandomState | None
 ClassWeight: TypeAlias = Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None
 Folder: TypeAlias = str | os.PathLike[str] | None

@@ -98,6 +98,25 @@ def test_type_checkers_find_the_package_in_this_environment(tmp_path: Path) -> N
     assert "ndarray" in result.stdout
 
 
+@pytest.mark.slow
+def test_type_checkers_find_no_fault_in_code_of_the_pages(tmp_path: Path) -> None:
+    """Nothing that a reader would call a false alarm; that scikit-learn and Keras have no types is no fault."""
+    scripts = []
+    for page in [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs/guide").glob("*.md")),
+    ]:
+        code = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S))
+        if code:
+            scripts.append(tmp_path / f"code_of_{page.stem}.py")
+            scripts[-1].write_text(code)
+    assert len(scripts) > 15
+    switches = ["--config-file", "", "--follow-imports", "silent", "--disable-error-code", "import-untyped"]
+    printed, _, _ = mypy.api.run([*switches, "--cache-dir", str(tmp_path), *map(str, scripts)])
+    assert printed.startswith("Success: "), printed
+
+
 ESTIMATORS = [name for name in skneural.__all__ if name.endswith(("Classifier", "Regressor"))]
 
 
@@ -112,7 +131,7 @@ def test_rows_for_validation_are_given_by_name(name: str) -> None:
 def test_type_checkers_know_what_methods_take(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import numpy as np\n"
+        "import numpy as np; from pathlib import Path\n"
         "from skneural import Autoencoder, ConvNetRegressor, DenseNetClassifier, KerasRegressor\n"
         "X, y = np.zeros((3, 2)), ['a', 'b', 'a']\n"
         "DenseNetClassifier(random_state=np.random.RandomState(0), class_weight={'a': 2}).fit(X, y, X_val=X, y_val=y)\n"
@@ -123,11 +142,17 @@ def test_type_checkers_know_what_methods_take(tmp_path: Path) -> None:
         "DenseNetClassifier(epoch=3)\n"
         "ConvNetRegressor(optimizer__beta_1=0.8, loss__delta=2.0, predict__batch_size=7)\n"
         "Autoencoder(optimizer__beta1=0.8)\n"
+        "class Readings:\n"
+        "    shape, dtype = (5, 2), np.dtype(float)\n"
+        "    def __getitem__(self, rows: slice) -> object: ...\n"
+        "DenseNetClassifier().fit(Readings(), y).predict(Readings())\n"
+        "ConvNetRegressor().fit([Path('a.png'), Path('b.png')], [1, 2])\n"
+        "DenseNetClassifier().fit(X, y).predict(object())\n"
     )
     arguments = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(tmp_path), str(script)]
     printed, _, _ = mypy.api.run(arguments)
     lines = [int(line.split(":")[1]) for line in printed.splitlines() if ": error:" in line]
-    assert lines == [6, 7, 8, 9, 11], printed
+    assert lines == [6, 7, 8, 9, 11, 17], printed
 
 
 def test_routed_names_are_those_of_keras() -> None:
