@@ -24,21 +24,13 @@ from sklearn.model_selection import cross_validate, train_test_split
 import skneural  # whose classes load TensorFlow when they are first named, not for --help
 
 SCORES = {"accuracy": "accuracy", "log-loss": "neg_log_loss", "ROC AUC": "roc_auc"}
-# All that a stored network needs is Keras and skneural, whose layer it has in front, and the table of codes.
+# All that predicting needs in another process: the file and skneural, which loads it without running code of it.
 PREDICT = """
 import json, sys
-import keras, numpy as np
-from skneural._engine import ColumnEncoding
-folder, row = sys.argv[1], json.loads(sys.argv[2])
-network = keras.models.load_model(folder + "/network.keras", compile=False)
-columns = json.load(open(folder + "/columns.json"))
-codes = []
-for name, found in columns.items():
-    value = row[name]
-    if found is not None and value is not None:
-        value = found.index(value) if value in found else -1
-    codes.append(np.nan if value is None else value)
-print(network.predict(np.array([codes], "float32"), verbose=0)[0, 0])
+import pandas as pd
+import skneural
+classifier = skneural.load(sys.argv[1])
+print(classifier.predict_proba(pd.DataFrame([json.loads(sys.argv[2])]))[0, 1])
 """
 
 
@@ -69,9 +61,10 @@ def main() -> None:
     figure.savefig(options.output / "calibration.png")
     print(options.output / "calibration.png")
 
-    store(ours, options.output)
+    stored = options.output / "network.skn"
+    ours.save(stored)
     row = json.loads(test.iloc[:1].to_json(orient="records"))[0]
-    command = [sys.executable, "-c", PREDICT, str(options.output), json.dumps(row)]
+    command = [sys.executable, "-c", PREDICT, str(stored), json.dumps(row)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
     print(
         f"\nThe stored network gives {row}\nin a new process: {float(answer):.3f}; "
@@ -126,14 +119,6 @@ def report(estimators: dict[str, object], table: pd.DataFrame, leaves: np.ndarra
         scores = cross_validate(estimator, rows_of, leaves, cv=5, scoring=SCORES)
         rows[name] = {title: abs(scores[f"test_{title}"].mean()) for title in SCORES}
     return pd.DataFrame(rows).T.round(4).to_string()
-
-
-def store(fitted: skneural.TabularNetClassifier, folder: Path) -> None:
-    """Store the network, and for each column the categories in the order of their codes."""
-    fitted.model_.save(folder / "network.keras")
-    categories = [None if found is None else found.tolist() for found in fitted.categories_]
-    columns = dict(zip(fitted.feature_names_in_.tolist(), categories, strict=True))
-    (folder / "columns.json").write_text(json.dumps(columns, indent=1))
 
 
 if __name__ == "__main__":
