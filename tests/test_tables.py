@@ -66,6 +66,18 @@ def test_each_dtype_has_its_meaning(values, dtype, codes, categories):
     assert found == categories
 
 
+@pytest.mark.parametrize("missing", [[None], [NAN], [pd.NA], [None, NAN]])
+def test_missing_values_alone_have_no_kind(missing):
+    """Such as those of a single row that came as JSON."""
+    table = Table()
+    columns, _ = TableColumns.seen(table, pd.DataFrame({"number": [1.5, 2.5], "kind": ["a", "b"]}))
+    rows = pd.DataFrame({"number": pd.Series(missing, dtype=object), "kind": pd.Series(missing, dtype=object)})
+    same(columns.array_of(table, rows), np.full((len(missing), 2), NAN))
+    polars = pytest.importorskip("polars")
+    nothing = polars.DataFrame({"number": [None, None], "kind": [None, None]})
+    same(columns.array_of(table, nothing), np.full((2, 2), NAN))
+
+
 def test_categories_that_do_not_occur_have_no_code():
     rows, found = column(pd.Categorical(["c", "a"], categories=["a", "b", "c"]))
     same(rows, [1, 0])

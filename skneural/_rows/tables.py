@@ -21,6 +21,8 @@ FROM_DTYPE = "from_dtype"
 UNKNOWN = -1.0
 _TIMES = (nw.Datetime, nw.Date, nw.Time, nw.Duration)
 _CATEGORIES = (nw.Categorical, nw.Enum, nw.String)
+# What a column may be whose values are all missing, as in a single row of JSON.
+_OF_NOTHING = (*_CATEGORIES, nw.Object, nw.Unknown)
 Values = NDArray[Any]
 
 
@@ -194,6 +196,8 @@ def _coded(estimator: Any, name: Any, column: Any, categories: Values | None) ->
     owner = type(estimator).__name__
     if isinstance(column.dtype, _TIMES):
         raise _TimesError(owner, name, column.dtype)
+    if isinstance(column.dtype, _OF_NOTHING) and column.is_null().all():
+        return np.full(len(column), np.nan)
     if isinstance(column.dtype, _CATEGORIES):
         is_by_dtype = estimator.categorical_features is not None and _are_by_dtype(estimator)
         reason = (
