@@ -56,6 +56,20 @@ def test_prototypes_of_images_are_thumbnails():
     by_hand.figure_.canvas.draw()
 
 
+def test_thumbnails_stand_side_by_side_in_the_colours_of_their_clusters():
+    places, labels = np.repeat(np.random.default_rng(0).normal(0, 0.02, (6, 2)), 5, axis=0), np.repeat(np.arange(6), 5)
+    places = np.vstack([places, [[-1, -1], [1, 1]]])  # clusters in the middle of a wide map, one of them twice
+    labels = np.append(labels, [6, 6])
+    places[5:10] = places[:5]
+    display = ClusterDisplay(embedding=places, labels=labels, images=np.ones((32, 4, 4))).plot()
+    display.figure_.canvas.draw()
+    boxes = [box.patch.get_window_extent() for box in display.prototypes_]
+    assert len(boxes) == 7
+    assert not [(a, b) for a in boxes for b in boxes if a is not b and a.overlaps(b)]
+    drawn = [mpl.colors.to_hex(box.patch.get_edgecolor()) for box in display.prototypes_]
+    assert drawn == [mpl.colors.to_hex(color) for color in mpl.colormaps["tab10"](range(7))]
+
+
 def test_noise_has_a_bar_and_no_prototype():
     labels = np.repeat([-1, 0, 1], 30)
     display = ClusterDisplay(embedding=BLOBS[:, :2], labels=labels).plot()

@@ -38,7 +38,8 @@ class ClusterDisplay:
     prototypes : array-like of shape (n_clusters,), default=None
         For each cluster the row that is typical of it. None takes the one nearest to the cluster's mean.
     images : array-like of shape (n_rows, height, width) or (n_rows, height, width, channels), default=None
-        What the rows look like: prototypes are then drawn as thumbnails.
+        What the rows look like: prototypes are then drawn as thumbnails in the colours of their clusters, side by side
+        with a line to their places.
 
     Attributes
     ----------
@@ -156,8 +157,9 @@ class ClusterDisplay:
             self.map_.legend_.remove()
         names = np.unique(labels)
         self.sizes_ = {int(name): int((labels == name).sum()) for name in names}
-        self._draw_prototypes(embedding, places, labels)
-        self._draw_silhouettes(embedding, labels, names, label_colors(labels, cmap))
+        colors = label_colors(labels, cmap)
+        self._draw_prototypes(embedding, places, labels, dict(zip(names.tolist(), colors, strict=True)))
+        self._draw_silhouettes(embedding, labels, names, colors)
         return self
 
     def _checked(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -172,23 +174,41 @@ class ClusterDisplay:
         return embedding, labels.astype(np.int64)
 
     def _draw_prototypes(
-        self, embedding: NDArray[np.float64], places: NDArray[np.float64], labels: NDArray[np.int64]
+        self,
+        embedding: NDArray[np.float64],
+        places: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        color_of: Mapping[int, NDArray[np.float64]],
     ) -> None:
+        rows = _nearest_to_means(embedding, labels) if self.prototypes is None else np.asarray(self.prototypes)
+        ax = self.axes_[0]
+        if self.images is None:
+            self.prototypes_ = [
+                ax.text(x, y, str(labels[row]), ha="center", va="center", weight="bold", bbox=_BOX)
+                for row, (x, y) in zip(rows.tolist(), places[rows], strict=True)
+            ]
+            return
         from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-        rows = _nearest_to_means(embedding, labels) if self.prototypes is None else np.asarray(self.prototypes)
+        figure = ax.figure.get_figure(root=True)
+        ax.get_xlim()  # limits are found when they are asked for, not by transData
+        # A third more, for frame and air.
+        offsets = _apart(ax.transData.transform(places[rows]) * 72 / figure.dpi, _THUMBNAIL * 4 / 3)
         self.prototypes_ = []
-        for row in rows.tolist():
-            if self.images is None:
-                drawn: Artist = self.axes_[0].text(
-                    places[row, 0], places[row, 1], str(labels[row]), ha="center", va="center", weight="bold", bbox=_BOX
-                )
-            else:
-                image = np.asarray(self.images)[row]
-                shown = image[..., 0] if image.shape[2:] == (1,) else image
-                picture = OffsetImage(shown, zoom=36 / max(shown.shape[:2]), cmap="gray_r")
-                drawn = self.axes_[0].add_artist(AnnotationBbox(picture, places[row], pad=0.15))
-            self.prototypes_.append(drawn)
+        for row, offset in zip(rows.tolist(), offsets, strict=True):
+            image, color = np.asarray(self.images)[row], color_of[int(labels[row])]
+            shown = image[..., 0] if image.shape[2:] == (1,) else image
+            picture = OffsetImage(shown, zoom=_THUMBNAIL / max(shown.shape[:2]), cmap="gray_r")
+            box = AnnotationBbox(
+                picture,
+                places[row],
+                xybox=offset,
+                boxcoords="offset points",
+                pad=0.15,
+                bboxprops={"edgecolor": color, "linewidth": 2},
+                arrowprops={"arrowstyle": "-", "color": color},
+            )
+            self.prototypes_.append(ax.add_artist(box))
 
     def _draw_silhouettes(
         self,
@@ -225,6 +245,8 @@ class ClusterDisplay:
         ax.set_title(f"mean {mean:.2f}")
 
 
+# Points from side to side.
+_THUMBNAIL = 36
 _BOX = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "0.5"}
 
 
@@ -233,6 +255,24 @@ def _new_axes() -> tuple[Axes, Axes]:
 
     _, (left, right) = plt.subplots(1, 2, figsize=(11, 6), width_ratios=(2, 1), layout="constrained")
     return left, right
+
+
+def _apart(points: NDArray[np.float64], side: float) -> NDArray[np.float64]:
+    """Give offsets by which squares around points, of shape (n, 2), stand side by side, the shortest way by turns.
+
+    Where the squares are too many for the space between them, some still cover others.
+    """
+    angles = 2 * np.pi * np.arange(len(points)) / max(len(points), 1)
+    moved = points + 0.01 * np.stack([np.cos(angles), np.sin(angles)], axis=1)  # equal points must part too
+    for _ in range(100):
+        difference = moved[:, np.newaxis] - moved
+        overlap = np.maximum(side - np.abs(difference).max(axis=2), 0)
+        np.fill_diagonal(overlap, 0)
+        if not overlap.any():
+            break
+        along = np.abs(difference) >= np.abs(difference).max(axis=2, keepdims=True)
+        moved += 0.3 * (overlap[..., np.newaxis] * along * np.sign(difference)).sum(axis=1)
+    return moved - points
 
 
 def _in_two_dimensions(embedding: NDArray[np.float64]) -> NDArray[np.float64]:
