@@ -28,6 +28,8 @@ def test_weights_are_drawn_with_the_tokens_of_both():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", r"\$5", "_"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["eine", "</s>"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("source", "translation")
+    (scale,) = set(display.figure_.axes) - {axes}
+    assert (scale.get_ylabel(), scale.get_ylim()) == ("share of the attention", (0, 1))
     display.figure_.draw_without_rendering()
 
 
@@ -43,6 +45,7 @@ def test_an_estimator_tells_what_it_looks_at():
 def test_axes_of_the_users_own():
     _, axes = plt.subplots()
     assert AttentionDisplay(attention=[ONE]).plot(axes=axes).axes_[0] is axes
+    assert axes.figure.axes == [axes]
     with pytest.raises(ValueError, match="one for each of the 2 sentences"):
         AttentionDisplay(attention=[ONE, ONE]).plot(axes=axes)
 

@@ -91,7 +91,7 @@ class AttentionDisplay:
         Parameters
         ----------
         axes : matplotlib Axes or array of them of shape (n_sentences,), default=None
-            What to draw on. None makes a new figure.
+            What to draw on. None makes a new figure, with a scale of colours beside.
         cmap : str, default="Blues"
             Colours from 0 to 1.
 
@@ -106,6 +106,8 @@ class AttentionDisplay:
         self.axes_ = self._axes_of(axes)
         self.figure_ = self.axes_[0].figure.get_figure(root=True)
         self.images_ = [_draw(one, *of_one, cmap) for one, of_one in zip(self.axes_, self.attention, strict=True)]
+        if axes is None:
+            self.figure_.colorbar(self.images_[0], ax=list(self.axes_), label="share of the attention")
         return self
 
     def _axes_of(self, given: Any) -> NDArray[np.object_]:
@@ -121,7 +123,7 @@ class AttentionDisplay:
         height = 1.5 + 0.3 * max(len(target) for _, target, _ in self.attention)
         ratios = {"width_ratios": widths}
         _, new = plt.subplots(
-            1, n, figsize=(sum(widths), height), squeeze=False, layout="constrained", gridspec_kw=ratios
+            1, n, figsize=(sum(widths) + 0.8, height), squeeze=False, layout="constrained", gridspec_kw=ratios
         )
         return np.asarray(new, dtype=object)[0]
 
