@@ -120,7 +120,11 @@ def test_dates_in_X():
             X[:, :0],
             "Found array with 0 feature(s) (shape=(12, 0)) while a minimum of 1 is required by DenseNetClassifier.",
         ),
-        (X[:, :, None], "Found array with dim 3, while dim <= 2 is required by DenseNetClassifier."),
+        (
+            X[:, :, None],
+            "Found array with dim 3, while dim <= 2 is required by DenseNetClassifier. X.reshape(len(X), -1) makes "
+            "flat rows; images and sequences as they are go to the ConvNet and RecurrentNet classes.",
+        ),
     ],
     ids=["no rows", "no features", "3-D"],
 )

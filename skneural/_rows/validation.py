@@ -20,6 +20,9 @@ from .containers import rows_in_objects
 _STRING_REMEDY = (
     "Encode it first, for example with a ColumnTransformer that puts a OneHotEncoder on the string columns in front."
 )
+_FLAT_REMEDY = (
+    "X.reshape(len(X), -1) makes flat rows; images and sequences as they are go to the ConvNet and RecurrentNet classes."
+)
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _BYTES_AT_ONCE = 16 * 2**20
 _ROWS_AT_FIRST = 32
@@ -73,6 +76,8 @@ def _numeric(estimator: Any, X: Any, validate: Callable[..., Any], **checks: Any
     except (ValueError, TypeError) as error:
         if "setting an array element with a sequence" in str(error):
             raise ValueError(_ragged_message(type(estimator).__name__, X)) from error
+        if "while dim <= 2 is required" in str(error):
+            raise ValueError(f"{error} {_FLAT_REMEDY}") from error
         column = _first_misfit(X) if _is_about_dtypes(error) else None
         if column is None:
             raise
