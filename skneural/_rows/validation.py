@@ -21,7 +21,8 @@ _STRING_REMEDY = (
     "Encode it first, for example with a ColumnTransformer that puts a OneHotEncoder on the string columns in front."
 )
 _FLAT_REMEDY = (
-    "X.reshape(len(X), -1) makes flat rows; images and sequences as they are go to the ConvNet and RecurrentNet classes."
+    "X.reshape(len(X), -1) makes flat rows; images and sequences as they are go to the ConvNet and RecurrentNet "
+    "classes."
 )
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _BYTES_AT_ONCE = 16 * 2**20
