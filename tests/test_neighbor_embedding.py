@@ -213,6 +213,16 @@ def test_a_decoder_brings_rows_back():
         embedding.inverse_transform(X[:, :2])
 
 
+def test_the_way_back_follows_the_weights_of_the_model():
+    embedding = NeighborEmbedding(2, reconstruction_weight=1.0, **FAST).fit(ROWS)
+    before = embedding.inverse_transform(embedding.transform(X[:9]))
+    model = embedding.model_
+    model.set_weights([weight * 0.5 for weight in model.get_weights()])
+    again = embedding.inverse_transform(embedding.transform(X[:9]))
+    assert np.abs(again - before).max() > 0.1
+    np.testing.assert_allclose(model.predict(X[:9], verbose=0), again, rtol=1e-4, atol=1e-4)
+
+
 def test_without_a_decoder_there_is_no_way_back(of_digits):
     assert not hasattr(of_digits, "inverse_transform")
 

@@ -265,16 +265,20 @@ class TrainedNeighborEmbedding(FamilyTransformer):
         return max(fewest, -(-_LEAST_STEPS // -(-n_rows // batch_size)))
 
     def _decoding(self) -> _engine.Network:
-        """Return a network from places to rows."""
+        """Return a network from places to rows, with the weights of now."""
+        network = self._fitted_network()
+        assert network is not None
         if self._decoder is None:
-            network = self._fitted_network()
-            assert network is not None
             layers = network.snapshot().model.layers
             behind = layers[[layer.name for layer in layers].index(EMBEDDING) + 1 :]
             model = keras.Sequential([keras.Input((self.n_components_,)), *behind])
             # The engine shares programs of compiled models.
             model.compile(optimizer="sgd", loss="mean_squared_error")
             self._decoder = _engine.Network.from_model(model)
+        elif network.is_materialised:
+            # Whoever has 'model_' may have changed its weights.
+            decoder = self._decoder.model
+            decoder.set_weights(network.get_weights()[-len(decoder.weights) :])
         return self._decoder
 
 
