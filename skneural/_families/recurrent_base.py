@@ -143,6 +143,11 @@ class RecurrentNet(FamilyEstimator):
     }
 
     _attribute_paragraphs: ClassVar[Paragraphs] = {
+        "model_": (
+            "keras.Sequential",
+            "The trained network. That of a classifier with all ``parts`` is put together when it is asked for: a changed "
+            "one has an effect as soon as it is given back, ``estimator.model_ = changed``.",
+        ),
         "n_features_in_": (
             "int",
             "The number of columns seen in fit; only where X was flat rows.",
