@@ -145,8 +145,8 @@ class RecurrentNet(FamilyEstimator):
     _attribute_paragraphs: ClassVar[Paragraphs] = {
         "model_": (
             "keras.Sequential",
-            "The trained network. That of a classifier with all ``parts`` is put together when it is asked for: a changed "
-            "one has an effect as soon as it is given back, ``estimator.model_ = changed``.",
+            "The trained network. That of a classifier with all ``parts`` is put together when it is asked for: a "
+            "changed one has an effect as soon as it is given back, ``estimator.model_ = changed``.",
         ),
         "n_features_in_": (
             "int",

@@ -138,6 +138,7 @@ def test_xla_trains_networks_of_small_images(layers, side, batch_size, expected)
         ([L.Conv1D(8, 5, padding="causal", dilation_rate=4)], 100, True),
         ([L.Conv1D(8, 5), L.Conv1D(8, 5)], 1000, False),
         ([L.Conv1D(8, 5), L.Conv1D(8, 5), L.GRU(4)], 1000, True),
+        ([L.Conv1D(8, 5), L.Conv1D(8, 50), L.GRU(4)], 1000, False),
         ([L.Conv1D(8, 5, strides=2)], 100, False),
         ([L.Conv1D(8, 5, strides=2), L.LSTM(4)], 100, True),
         ([L.SeparableConv1D(8, 5)], 100, False),

@@ -21,6 +21,7 @@ from skneural._compat.keras_names import flatten_layers
 # kernels, while XLA joins it to what stands around it, and so pays up to larger ones.
 MAX_WINDOW_VALUES = 500_000
 GAIN_BY_NORMALIZATION = 2.4
+GAIN_BY_RECURRENCE = 20.0
 
 # Along each axis, before and after the inputs.
 _Zeros = list[tuple[int, int]]
@@ -48,13 +49,16 @@ _SLOW_IN_XLA = (
 def suits_xla(model: keras.Model, batch_size: int) -> bool:
     """Tell whether XLA runs a model's training loop faster than TensorFlow's own kernels do."""
     layers = flatten_layers(model)
-    # Recurrent layers gain more by XLA than convolutions beside them lose.
-    is_recurrent = any(isinstance(layer, keras.layers.RNN) for layer in layers)
-    kinds = _SLOW_IN_XLA if is_recurrent else _SLOW_IN_XLA + _SLOW_ALONG_SEQUENCES
-    slow = [layer for layer in layers if isinstance(layer, kinds)]
     is_normalized = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
     most = MAX_WINDOW_VALUES * (GAIN_BY_NORMALIZATION if is_normalized else 1)
-    return all(_n_values(layer) * batch_size <= most for layer in slow)
+    if any(_n_values(layer) * batch_size > most for layer in layers if isinstance(layer, _SLOW_IN_XLA)):
+        return False
+    along_sequences = [layer for layer in layers if isinstance(layer, _SLOW_ALONG_SEQUENCES)]
+    if any(isinstance(layer, keras.layers.RNN) for layer in layers):
+        # They gain more by XLA than convolutions beside them lose, which keep to XLA's where they have no other form.
+        along_sequences = [layer for layer in along_sequences if _n_values(layer) < math.inf]
+        most *= GAIN_BY_RECURRENCE
+    return all(_n_values(layer) * batch_size <= most for layer in along_sequences)
 
 
 def _n_values(layer: keras.layers.Layer) -> float:
