@@ -36,8 +36,8 @@ def _run_python(code: str) -> str:
 
 
 def _pins() -> list[Requirement]:
-    lines = [line for line in LOCK.splitlines() if line and not line.lstrip().startswith("#")]
-    return [Requirement(line) for line in lines]
+    lines = [line for line in LOCK.splitlines() if line and not line.lstrip().startswith(("#", "--hash="))]
+    return [Requirement(line.removesuffix("\\")) for line in lines]
 
 
 def _declared(extra: str | None = None) -> list[Requirement]:
