@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers as L
 
+from skneural._architectures.sequence_layers import MaskedConv1D
 from skneural._engine import Data, Network, Settings, fit
 from skneural._engine.loop.passes import passes_of
 from skneural._engine.model import products as _products
@@ -142,6 +143,7 @@ def test_xla_trains_networks_of_small_images(layers, side, batch_size, expected)
         ([L.Conv1D(8, 5, strides=2)], 100, False),
         ([L.Conv1D(8, 5, strides=2), L.LSTM(4)], 100, True),
         ([L.SeparableConv1D(8, 5)], 100, False),
+        ([MaskedConv1D(64, 8)], 1000, True),
     ],
 )
 def test_xla_trains_networks_of_short_sequences_and_recurrent_ones(layers, n_steps, expected):

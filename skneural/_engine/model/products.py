@@ -53,7 +53,8 @@ def suits_xla(model: keras.Model, batch_size: int) -> bool:
     most = MAX_WINDOW_VALUES * (GAIN_BY_NORMALIZATION if is_normalized else 1)
     if any(_n_values(layer) * batch_size > most for layer in layers if isinstance(layer, _SLOW_IN_XLA)):
         return False
-    along_sequences = [layer for layer in layers if isinstance(layer, _SLOW_ALONG_SEQUENCES)]
+    # What other classes do is theirs to say: those of the recurrent families multiply matrices themselves.
+    along_sequences = [layer for layer in layers if type(layer) in _SLOW_ALONG_SEQUENCES]
     if any(isinstance(layer, keras.layers.RNN) for layer in layers):
         # They gain more by XLA than convolutions beside them lose, which keep to XLA's where they have no other form.
         along_sequences = [layer for layer in along_sequences if _n_values(layer) < math.inf]
