@@ -227,6 +227,9 @@ def test_the_lock_names_its_command_and_holds_exact_pins_from_no_particular_inde
     assert not re.search(r"://|file:|--(extra-)?index-url|--find-links|^-", LOCK, flags=re.MULTILINE)
     for pin in _pins():
         assert [specifier.operator for specifier in pin.specifier] == ["=="]
+    parts = re.split(r"^(?=\w)", LOCK, flags=re.MULTILINE)[1:]
+    assert len(parts) == len(_pins())
+    assert all("--hash=sha256:" in part for part in parts)
 
 
 @pytest.mark.parametrize("requirement", _declared() + _declared("test"), ids=str)
