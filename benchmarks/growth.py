@@ -64,6 +64,8 @@ def main() -> None:
         for peer, taken in times.items():
             ax.loglog(values, taken, marker="o", label=peer)
         ax.set_xlabel(axis)
+        ax.set_xticks(values, [f"{value:,}" for value in values])
+        ax.minorticks_off()
     axes[0].set_ylabel("ms per epoch")
     axes[0].legend()
     figure.savefig(output, dpi=120)
