@@ -26,6 +26,11 @@ class RecurrentNetClassifier(RecurrentNet, FamilyClassifier):
     where f ends in a softmax (one sigmoid for two classes, one per label for multilabel y), the loss is the
     cross-entropy in nats, and w_i is the product of sample and class weight, scaled to a mean of one.
 
+    That is what recurrent layers and convolutions are trained by. The layer behind the fixed kernels minimises the sum
+    of w_i |t_i - g(x_i)|^2, where t_i is 1 for the class of the row and -1 for others, plus a penalty on its squared
+    weights, and its answers are scaled to probabilities; penalty and scale are those that are best for rows left out,
+    of at most 4,096 rows. The kernels' probabilities count twice as much as those of what is trained.
+
     See Also
     --------
     RecurrentNetRegressor : The same for numbers instead of classes.
@@ -45,7 +50,9 @@ class RecurrentNetClassifier(RecurrentNet, FamilyClassifier):
     https://doi.org/10.1162/neco.1997.9.8.1735. K. Cho et al. (2014), Learning phrase representations using RNN
     encoder-decoder, section 2.3, https://arxiv.org/abs/1406.1078. F. Karim et al. (2018), LSTM fully convolutional
     networks for time series classification, section III, https://arxiv.org/abs/1709.05206: here the recurrent branch
-    reads the sequence step by step, and the mean of the convolutions is dropped out as well.
+    reads the sequence step by step, and the mean of the convolutions is dropped out as well. A. Dempster, D. F.
+    Schmidt, G. I. Webb (2021), MiniRocket, https://arxiv.org/abs/2012.08791; the same (2023), Hydra: competing
+    convolutional kernels, https://arxiv.org/abs/2203.13652.
 
     Examples
     --------
