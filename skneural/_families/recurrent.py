@@ -27,7 +27,7 @@ class RecurrentNetClassifier(RecurrentNet, FamilyClassifier):
     cross-entropy in nats, and w_i is the product of sample and class weight, scaled to a mean of one.
 
     That is what recurrent layers and convolutions are trained by. The layer behind the fixed kernels minimises the sum
-    of w_i |t_i - g(x_i)|^2, where t_i is 1 for the class of the row and -1 for others, plus a penalty on its squared
+    of w_i (t_i - g(x_i))^2, where t_i is 1 for the class of the row and -1 for others, plus a penalty on its squared
     weights, and its answers are scaled to probabilities; penalty and scale are those that are best for rows left out,
     of at most 4,096 rows. The kernels' probabilities count twice as much as those of what is trained.
 
