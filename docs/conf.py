@@ -102,12 +102,12 @@ html_theme_options = {
 def setup(app: Sphinx) -> None:
     """Connect what Sphinx calls while it reads pages and docstrings."""
     app.connect("source-read", with_file_of_the_root)
-    app.connect("autodoc-process-docstring", with_links_out, priority=800)
-    app.connect("autodoc-process-docstring", with_names_as_text, priority=900)
+    # Behind numpydoc, whose lines have the types of parameters.
+    app.connect("autodoc-process-docstring", with_links_and_names, priority=900)
     app.connect("missing-reference", to_keras_or_as_text, priority=900)
 
 
-def with_links_out(
+def with_links_and_names(
     app: Sphinx,
     what: str,
     name: str,
@@ -115,12 +115,16 @@ def with_links_out(
     options: object,
     lines: list[str],
 ) -> None:
+    """Let the lines of a docstring link out, and have no links where none are meant."""
+    lines[:] = [with_names_as_text(with_links_out(line)) for line in lines]
+
+
+def with_links_out(line: str) -> str:
     """Make a link of a full name that another package documents: a literal in a text, or the type of a parameter."""
     full_name = r"((?:keras|sklearn|matplotlib|pandas|scipy)(?:\.\w+)+)"
-    for number, line in enumerate(lines):
-        is_type = re.match(r"\s*\*\*\w+\*\* : ", line)
-        found = rf"(?<![\w`.]){full_name}" if is_type else rf"``{full_name}``"
-        lines[number] = re.sub(found, r":obj:`\1`", line)
+    is_type = re.match(r"\s*\*\*\w+\*\* : ", line)
+    found = rf"(?<![\w`.]){full_name}" if is_type else rf"``{full_name}``"
+    return re.sub(found, r":obj:`\1`", line)
 
 
 def to_keras_or_as_text(
@@ -144,23 +148,14 @@ def to_keras_or_as_text(
     return text if inherited and node["reftype"] in {"ref", "term"} else None
 
 
-def with_names_as_text(
-    app: Sphinx,
-    what: str,
-    name: str,
-    obj: object,
-    options: object,
-    lines: list[str],
-) -> None:
+def with_names_as_text(line: str) -> str:
     """Keep a name that ends in an underscore, as in a shape, from being taken for the name of a link."""
-    for number, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...", "..")):
-            literal_or_name = r"(`+[^`]*`+_?)|([A-Za-z0-9]\w*)_(?!\w)"
-            lines[number] = re.sub(
-                literal_or_name,
-                lambda found: found[1] or rf"{found[2]}\_",
-                line,
-            )
+    if line.lstrip().startswith((">>>", "...", "..")):
+        return line
+    literal_or_name = r"(`+[^`]*`+_?)|([A-Za-z0-9]\w*)_(?!\w)"
+    return re.sub(
+        literal_or_name, lambda found: found[1] or rf"{found[2]}\_", line
+    )
 
 
 FILES_OF_THE_ROOT = {

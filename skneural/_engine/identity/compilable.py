@@ -10,6 +10,8 @@ from skneural._compat.keras_names import compile_arguments, is_overridden, leave
 from skneural._engine.distribution import strategy_in_scope
 from skneural._engine.records import Settings
 
+from .parts import is_of_keras_or_ours
+
 _BATCH_HOOKS = (
     "on_batch_begin",
     "on_batch_end",
@@ -35,7 +37,7 @@ def why_not_settings(settings: Settings) -> str | None:
 
 def why_not_model(model: keras.Model) -> str | None:
     """Tell what in a model only Keras's own loop can do."""
-    if not type(model).__module__.startswith(("keras.", "skneural.")):
+    if not is_of_keras_or_ours(type(model)):
         return f"the model's class {type(model).__name__} is not Keras's own"
     if getattr(model, "inputs", None) is None or getattr(model, "outputs", None) is None:
         return "the model has no defined inputs and outputs"
@@ -57,7 +59,7 @@ def why_not_optimizer(optimizer: Any) -> str | None:
     name = type(optimizer).__name__
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return f"the optimizer {name} scales the loss"
-    if not type(optimizer).__module__.startswith(("keras.", "skneural.")):
+    if not is_of_keras_or_ours(type(optimizer)):
         return f"the optimizer {name} is not Keras's own"
     if leaves_weights_out(optimizer):
         return f"the optimizer {name} leaves weights out of weight decay"

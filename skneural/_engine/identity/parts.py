@@ -162,6 +162,11 @@ def _is_users_function(value: Any) -> bool:
     return inspect.isfunction(value) and not value.__module__.startswith("keras.")
 
 
+def is_of_keras_or_ours(kind: type) -> bool:
+    """Tell whether a class is Keras's or skneural's, none of users: its config and its weights are all of it."""
+    return kind.__module__.startswith(("keras.", "skneural."))
+
+
 def is_plain(value: Any) -> bool:
     """Tell whether a value consists of numbers, strings and arrays only."""
     if type(value) in (list, tuple):

@@ -11,7 +11,7 @@ import keras
 from skneural._compat.keras_names import is_of_tensorflow, names_of_every_layer, untracked
 from skneural._engine.obstacles import ObstacleError
 
-from .parts import copy_of_part, fingerprint, is_plain
+from .parts import copy_of_part, fingerprint, is_of_keras_or_ours, is_plain
 
 PARTS_OF_LAYERS = (
     keras.regularizers.Regularizer,
@@ -53,18 +53,13 @@ def users_parts(layers: Sequence[keras.Layer]) -> list[Any]:
     attributes = [(layer, *item) for layer in layers for item in vars(layer).items()]
     parts = [part for layer, name, part in attributes if _is_named_in(layer, part) and not _is_method(name, part)]
     named = [part if inspect.isfunction(part) else type(part) for part in parts]
-    classes = [type(layer) for layer in layers if not _is_known(type(layer))]
+    classes = [type(layer) for layer in layers if not is_of_keras_or_ours(type(layer))]
     return [*named, *classes]
-
-
-def _is_known(kind: type) -> bool:
-    """Whether a class of layers is Keras's or ours: its config and its weights are all of it."""
-    return kind.__module__.startswith(("keras.", "skneural."))
 
 
 def users_attributes(layer: keras.Layer) -> dict[str, Any]:
     """Give what users have put into a layer: functions and parts, and in a class of theirs all else too."""
-    is_known = _is_known(type(layer))
+    is_known = is_of_keras_or_ours(type(layer))
     own = {
         name: untracked(value)
         for name, value in vars(layer).items()

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from skneural._compat.keras_names import compiled_metrics, take_initial_epoch
-from skneural._engine.loop.progress import Progress
+from skneural._engine.loop.progress import ProgressBar
 from skneural._engine.model.network import Network
 from skneural._engine.records import Settings, State
 
@@ -33,7 +33,7 @@ class LiveCallbacks:
         self._list = None
         self._logs: dict[str, float] = {}
         self._collector = _Collector()
-        self._bar = Progress() if settings.verbose else None
+        self._bar = ProgressBar() if settings.verbose else None
         if self._model is not None:
             _build_metrics(self._model, *targets)
         if settings.callbacks or settings.verbose:

@@ -20,7 +20,7 @@ from skneural._engine.data.mixing import MixedOrder, MixedRows
 from skneural._engine.data.named import renewed
 from skneural._engine.data.rows import dense_rows, epoch_order, n_batches, target_dtype
 from skneural._engine.distribution import LocalAverages, is_of_workers
-from skneural._engine.loop.progress import Progress
+from skneural._engine.loop.progress import ProgressBar
 from skneural._engine.model.network import Network
 from skneural._engine.records import Data, Settings, State
 from skneural._engine.stored_rows import StoredRows
@@ -208,7 +208,7 @@ class KerasFit:
                         *self._scheduling,
                         *settings.callbacks,
                         _JobCallback(job, batches, LocalAverages(model)),
-                        *([Progress()] if settings.verbose else []),
+                        *([ProgressBar()] if settings.verbose else []),
                     ],
                     shuffle=False,
                     **arguments,

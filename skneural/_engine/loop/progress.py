@@ -17,7 +17,7 @@ def verbosity_here(verbose: int) -> int:
     return 2 if verbose == 1 and not can_take_back else verbose
 
 
-class Progress(keras.callbacks.ProgbarLogger):
+class ProgressBar(keras.callbacks.ProgbarLogger):
     """Keras's bar, with the time that is left, and the speed of rows that are read in parts."""
 
     _speed: Mapping[str, float] = MappingProxyType({})
