@@ -56,10 +56,18 @@ def fit(name: str, output: Path, folder: Path | None) -> int:
 
 def ends_within(child: int, seconds: float) -> bool:
     """Wait for a process, and kill it when the time is over; tell whether it came to its end before."""
-    timer = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
+    is_over = threading.Event()
+
+    def kill_in_time() -> None:
+        if not is_over.wait(seconds):
+            os.kill(child, signal.SIGKILL)
+
+    timer = threading.Thread(target=kill_in_time)
     timer.start()
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    is_over.set()
+    timer.join()
     _, status = os.waitpid(child, 0)
-    timer.cancel()
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
         raise SystemExit(1)
     return os.WIFEXITED(status)

@@ -10,14 +10,14 @@ table is an image of 8 x 8 pixels; scikit-learn brings 1797 of them.
 # A table of pixels
 # -----------------
 # One column for the label, one for each pixel.
+from skneural import KerasClassifier, TrainingCurveDisplay
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
-from skneural import KerasClassifier, TrainingCurveDisplay
 
 pixels, labels = load_digits(return_X_y=True, as_frame=True)
 print(pixels.shape)

@@ -6,10 +6,10 @@ Four measurements of a flower go in, three species come out. Between them stand 
 each line is a weight: the thicker, the larger.
 """
 
+from skneural import DenseNetClassifier, NetworkDisplay
+
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
-
-from skneural import DenseNetClassifier, NetworkDisplay
 
 flowers = load_iris(as_frame=True)
 X = StandardScaler().set_output(transform="pandas").fit_transform(flowers.data)

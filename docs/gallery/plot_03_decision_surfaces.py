@@ -6,11 +6,11 @@ Two moons that reach into each other. One hidden node draws one line. A few more
 curve.
 """
 
+from skneural import DenseNetClassifier
+
 import matplotlib.pyplot as plt
 from sklearn.datasets import make_moons
 from sklearn.inspection import DecisionBoundaryDisplay
-
-from skneural import DenseNetClassifier
 
 X, y = make_moons(300, noise=0.2, random_state=0)
 figure, axes = plt.subplots(

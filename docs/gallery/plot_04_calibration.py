@@ -6,12 +6,12 @@ A network that is trained for long on few rows is surer than it should be. Early
 learn's ``CalibratedClassifierCV``.
 """
 
+from skneural import DenseNetClassifier
+
 import matplotlib.pyplot as plt
 from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
 from sklearn.datasets import make_classification
 from sklearn.model_selection import train_test_split
-
-from skneural import DenseNetClassifier
 
 X, y = make_classification(4000, n_informative=4, flip_y=0.2, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(

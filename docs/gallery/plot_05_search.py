@@ -8,15 +8,15 @@ the accuracy on the folds.
 
 import time
 
+import skneural
+from skneural import DenseNetClassifier
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-
-import skneural
-from skneural import DenseNetClassifier
 
 X, y = load_digits(return_X_y=True)
 pipeline = Pipeline(

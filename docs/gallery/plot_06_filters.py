@@ -6,12 +6,12 @@ The filters of the first layer, and what each of them makes of one image: its fe
 subtracts.
 """
 
+from skneural import ConvNetClassifier
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-
-from skneural import ConvNetClassifier
 
 X, y = load_digits(return_X_y=True)
 reader = ConvNetClassifier(

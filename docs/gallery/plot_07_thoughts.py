@@ -6,10 +6,10 @@ Signals of unequal length that begin alike: all of them rise, then some fall bac
 network is asked after each step what it takes the signal for.
 """
 
+from skneural import RecurrentNetClassifier
+
 import matplotlib.pyplot as plt
 import numpy as np
-
-from skneural import RecurrentNetClassifier
 
 KINDS = ("falls back", "stays up", "swings")
 random = np.random.default_rng(0)

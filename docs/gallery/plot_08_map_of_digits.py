@@ -6,10 +6,10 @@ Do ten digits find ten places?
 neighbours; the colours, which are the labels, come afterwards. A quarter of the images were not in its training.
 """
 
+from skneural import EmbeddingDisplay, NeighborEmbedding
+
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
-from skneural import EmbeddingDisplay, NeighborEmbedding
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(

@@ -6,11 +6,11 @@ An autoencoder that has only seen zeros brings zeros back well, and other digits
 well.
 """
 
+from skneural import Autoencoder
+
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
-from skneural import Autoencoder
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(

@@ -6,9 +6,9 @@ Can images be sorted without a label?
 and how well its members fit.
 """
 
-from sklearn.datasets import load_digits
-
 from skneural import ClusterDisplay, DeepEmbeddedClustering
+
+from sklearn.datasets import load_digits
 
 X, y = load_digits(return_X_y=True)
 X, y = X[:1000], y[:1000]

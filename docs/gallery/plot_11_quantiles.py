@@ -6,10 +6,10 @@ How far off may it be?
 more, the band is wider, and the quantiles never cross.
 """
 
+from skneural import TabularNetRegressor
+
 import matplotlib.pyplot as plt
 import numpy as np
-
-from skneural import TabularNetRegressor
 
 random = np.random.default_rng(0)
 x = random.uniform(0, 10, 1000)

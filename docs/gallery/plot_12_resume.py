@@ -8,11 +8,11 @@ estimator, as in a new process: it goes on where the first one was.
 
 import tempfile
 
+from skneural import DenseNetClassifier
+
 import keras
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
-
-from skneural import DenseNetClassifier
 
 X, y = load_digits(return_X_y=True)
 X = X / 16

@@ -6,11 +6,11 @@ What is left of an image in eight numbers?
 layers, and never worse on the rows that it is judged on.
 """
 
+from skneural import Autoencoder, ReconstructionDisplay
+
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
-
-from skneural import Autoencoder, ReconstructionDisplay
 
 X, _ = load_digits(return_X_y=True)
 X_train, X_test = train_test_split(X, random_state=0)

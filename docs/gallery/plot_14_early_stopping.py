@@ -6,9 +6,9 @@ On noisy labels a large network gets better on its own rows for ever, and worse 
 ``early_stopping=True`` the weights of the best epoch are kept.
 """
 
-from sklearn.datasets import make_classification
-
 from skneural import DenseNetClassifier, TrainingCurveDisplay
+
+from sklearn.datasets import make_classification
 
 X, y = make_classification(1500, n_informative=5, flip_y=0.25, random_state=0)
 network = DenseNetClassifier(

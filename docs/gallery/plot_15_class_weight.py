@@ -6,6 +6,8 @@ One row in twenty is positive. ``class_weight="balanced"`` finds more of them at
 lower threshold without weights: both move along nearly the same curve of precision and recall.
 """
 
+from skneural import DenseNetClassifier
+
 import matplotlib.pyplot as plt
 from sklearn.datasets import make_classification
 from sklearn.metrics import (
@@ -14,8 +16,6 @@ from sklearn.metrics import (
     recall_score,
 )
 from sklearn.model_selection import train_test_split
-
-from skneural import DenseNetClassifier
 
 X, y = make_classification(
     4000, n_informative=5, weights=[0.95], class_sep=0.8, random_state=0

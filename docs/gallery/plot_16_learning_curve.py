@@ -6,13 +6,13 @@ The accuracy on folds as the training rows grow, with the 25 fits side by side i
 at its end: more rows would help.
 """
 
+import skneural
+from skneural import DenseNetClassifier
+
 from sklearn.datasets import load_digits
 from sklearn.model_selection import LearningCurveDisplay
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-import skneural
-from skneural import DenseNetClassifier
 
 X, y = load_digits(return_X_y=True)
 network = make_pipeline(

@@ -6,6 +6,8 @@ A recurrent network sees 48 steps of a series and forecasts the next 6. Beside i
 model and boosted trees that see the same steps. Each is judged on times behind those that it has learned from.
 """
 
+from skneural import RecurrentNetRegressor
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -13,8 +15,6 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import TimeSeriesSplit, cross_val_score
 from sklearn.multioutput import MultiOutputRegressor
-
-from skneural import RecurrentNetRegressor
 
 PAST, FUTURE, SEASON = 48, 6, 24
 

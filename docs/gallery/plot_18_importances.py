@@ -6,11 +6,11 @@ A table of numbers and categories with holes. Each member of the ensemble has le
 those tells how much the network needs it.
 """
 
+from skneural import TabularNetClassifier
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-
-from skneural import TabularNetClassifier
 
 random = np.random.default_rng(0)
 n = 800

@@ -111,8 +111,8 @@ class NetworkDisplay:
 
     Examples
     --------
-    >>> import keras
     >>> from skneural import NetworkDisplay
+    >>> import keras
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "relu"), keras.layers.Dense(1)])
     >>> display = NetworkDisplay.from_model(model)
     >>> display.title_.get_text()
@@ -259,8 +259,8 @@ class NetworkDisplay:
 
         Examples
         --------
-        >>> import keras
         >>> from skneural import NetworkDisplay
+        >>> import keras
         >>> model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Conv2D(8, 3), keras.layers.Flatten()])
         >>> NetworkDisplay.from_model(model).labels_[3].get_text().splitlines()
         ['26 × 26 × 8', 'linear,', 'flattened', '80 params']
@@ -302,9 +302,9 @@ class NetworkDisplay:
 
         Examples
         --------
+        >>> from skneural import NetworkDisplay
         >>> import keras
         >>> from matplotlib.figure import Figure
-        >>> from skneural import NetworkDisplay
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
         >>> axes = Figure().subplots()
         >>> NetworkDisplay.from_model(model, ax=axes).ax_ is axes

@@ -118,9 +118,9 @@ class KerasClassifier(SupervisedEstimator, scikeras.wrappers.KerasClassifier):
 
     Examples
     --------
+    >>> from skneural import KerasClassifier
     >>> import keras
     >>> from sklearn.datasets import load_iris
-    >>> from skneural import KerasClassifier
     >>> def build(meta, hidden=16):
     ...     return keras.Sequential([
     ...         keras.Input((meta["n_features_in_"],)),

@@ -107,9 +107,9 @@ class KerasRegressor(SupervisedEstimator, scikeras.wrappers.KerasRegressor):
 
     Examples
     --------
+    >>> from skneural import KerasRegressor
     >>> import keras
     >>> import numpy as np
-    >>> from skneural import KerasRegressor
     >>> def build(meta):
     ...     return keras.Sequential([keras.Input((meta["n_features_in_"],)), keras.layers.Dense(1)])
     >>> X = np.linspace(-1, 1, 64).reshape(-1, 1)
