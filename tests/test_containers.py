@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
@@ -117,6 +119,11 @@ def test_containers_that_are_no_array(make):
         message = rf"^X of {owner} must be one array .* Got a {type(pair).__name__} of 2 arrays with 24 rows each"
         with pytest.raises(ValueError, match=message):
             make().fit(pair, Y)
+    for path in ("rows.parquet", Path("rows.h5")):
+        with pytest.raises(
+            TypeError, match=rf"^X of {owner} must be an array or a table. Got the .*rows.* Open it first"
+        ):
+            make().fit(path, Y)
     with pytest.raises(ValueError, match=rf"^{owner} requires y to be passed"):
         make().fit(X)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 
 from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
 from skneural._rows import validation as _validation
@@ -63,6 +65,14 @@ def read_only(array):
     return copy
 
 
+def with_named_order(array):
+    """A view whose dtype names this machine's order of bytes, as what h5py and zarr read has."""
+    named = np.dtype(array.dtype).newbyteorder("<" if sys.byteorder == "little" else ">")
+    view = array.view(named)
+    assert memoryview(view).format != memoryview(array).format
+    return view
+
+
 CONTAINERS = {
     "float32": lambda folder: X.astype(np.float32),
     "float16": lambda folder: X.astype(np.float16),
@@ -71,6 +81,8 @@ CONTAINERS = {
     "int8": lambda folder: X.astype(np.int8),
     "uint8": lambda folder: X.astype(np.uint8),
     "big endian": lambda folder: X.astype(">f8"),
+    "named order of bytes": lambda folder: with_named_order(X),
+    "named order of bytes, float32": lambda folder: with_named_order(X.astype(np.float32)),
     "object": lambda folder: X.astype(object),
     "Fortran order": lambda folder: np.asfortranarray(X),
     "strided view": lambda folder: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
@@ -121,6 +133,15 @@ def test_container_and_dtype_do_not_matter(estimator, expected, name, tmp_path):
     wanted = expected[type(estimator).__name__]
     np.testing.assert_allclose(outputs(estimator.fit(rows, Y), rows), wanted, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(outputs(estimator, X), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [with_named_order, lambda array: array.astype(array.dtype.newbyteorder(">"))])
+def test_order_of_bytes_does_not_matter(estimator, order):
+    targets, weights = Y.astype(np.int64), np.arange(30.0)
+    plain = outputs(clone(estimator).fit(X, targets, sample_weight=weights, X_val=X, y_val=targets), X)
+    rows = order(X)
+    found = estimator.fit(rows, order(targets), sample_weight=order(weights), X_val=rows, y_val=order(targets))
+    np.testing.assert_array_equal(outputs(found, rows), plain)
 
 
 def test_bool_features_are_zeros_and_ones(estimator):

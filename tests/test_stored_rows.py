@@ -139,8 +139,11 @@ def test_targets_and_weights_may_be_stored_too(tmp_path):
     np.testing.assert_array_equal(fitted.predict(X), expected.predict(X))
 
 
-def test_columns_that_are_no_numbers_are_named():
-    table = pa.Table.from_pandas(TABLE.assign(kind="a"), preserve_index=False)
+@pytest.mark.parametrize(
+    "kind", ["a", pd.Categorical(["a", "b"] * (N // 2)), [[1, 2]] * N], ids=["text", "category", "list"]
+)
+def test_columns_that_are_no_numbers_are_named(kind):
+    table = pa.Table.from_pandas(TABLE.assign(kind=kind), preserve_index=False)
     with pytest.raises(ValueError, match="X of DenseNetRegressor must be numeric, but column 'kind' has the dtype"):
         regressor().fit(table, Y)
 

@@ -46,6 +46,13 @@ def same(rows, expected):
     [
         ([3.5, None, -1.0], "float64", [3.5, NAN, -1], None),
         ([3, 4, 5], "int8", [3, 4, 5], None),
+        ([3, 4, 5], ">i4", [3, 4, 5], None),
+        ([3.5, None, -1.0], ">f8", [3.5, NAN, -1], None),
+        ([3.5, None, -1.0], "<f8", [3.5, NAN, -1], None),
+        ([3.5, None, -1.0], "float16", [3.5, NAN, -1], None),
+        ([3.5, None, -1.0], "longdouble", [3.5, NAN, -1], None),
+        ([3.5, None, 0.0], "Sparse[float]", [3.5, NAN, 0], None),
+        ([3, 0, 5], pd.SparseDtype(int, 0), [3, 0, 5], None),
         ([3, None, 5], "Int64", [3, NAN, 5], None),
         ([0.5, None, 2.5], "Float32", [0.5, NAN, 2.5], None),
         ([True, False, True], "bool", [1, 0, 1], None),

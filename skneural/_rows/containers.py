@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,13 @@ import numpy as np
 
 
 def check_container(owner: str, X: Any) -> None:
-    """Raise for X that is no array: a dict of inputs, a dataset, a generator."""
+    """Raise for X that is no array: a dict of inputs, a dataset, a generator, a name of a file."""
+    if isinstance(X, str | bytes | os.PathLike):
+        raise TypeError(
+            f"X of {owner} must be an array or a table. Got the {type(X).__name__} {X!r}. Open it first: "
+            "pyarrow.dataset.dataset(path) for Parquet files and folders of them, h5py.File(path)[name], "
+            "zarr.open(path), numpy.load(path, mmap_mode='r')."
+        )
     if isinstance(X, Mapping) and not hasattr(X, "shape"):
         raise TypeError(
             f"X of {owner} must be one array with a row for each sample. Got a dict with the keys {list(X)}. Give the "

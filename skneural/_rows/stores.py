@@ -164,7 +164,15 @@ def _of_fragments(owner: str, X: Any) -> _engine.StoredRows:
 
 
 def _dtype_of_schema(owner: str, schema: Any) -> np.dtype[Any]:
-    return _common(owner, {one.name: one.type.to_pandas_dtype() for one in schema})
+    return _common(owner, {one.name: _dtype_of_arrow(one.type) for one in schema})
+
+
+def _dtype_of_arrow(kind: Any) -> Any:
+    """Give a type as NumPy has it; itself where NumPy has none, such as a dictionary of categories."""
+    try:
+        return kind.to_pandas_dtype()
+    except NotImplementedError:
+        return kind
 
 
 def _numbers(table: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -122,10 +122,18 @@ def _columns(table: Any) -> Iterator[tuple[Any, Any]]:
     native = nw.to_native(table)
     if isinstance(native, pd.DataFrame):
         for place, name in enumerate(native.columns):
-            yield name, nw.from_native(native.iloc[:, place], series_only=True)
+            yield name, nw.from_native(_plain(native.iloc[:, place]), series_only=True)
     else:
         for name in table.columns:
             yield name, table[name]
+
+
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Give a column of pandas that narwhals knows: not sparse, its numbers of a usual size and order of bytes."""
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = column.sparse.to_dense()
+    is_usual = not isinstance(column.dtype, np.dtype) or (column.dtype.isnative and column.dtype != np.longdouble)
+    return column if is_usual or column.dtype.kind not in "iuf" else column.astype(np.float64)
 
 
 def _holds_categories(estimator: Any, name: Any, column: Any) -> bool:
@@ -209,8 +217,9 @@ def _coded(estimator: Any, name: Any, column: Any, categories: Values | None) ->
     if column.dtype == nw.Object:
         return _numbers_of_objects(owner, name, _objects(column))
     if not (column.dtype.is_numeric() or column.dtype == nw.Boolean):
+        kind = column.dtype if column.dtype != nw.Unknown else nw.to_native(column).dtype
         raise ValueError(
-            f"Column {name!r} in X of {owner} has the dtype {column.dtype}, which is neither numbers nor categories."
+            f"Column {name!r} in X of {owner} has the dtype {kind}, which is neither numbers nor categories."
         )
     numbers: NDArray[np.float64] = column.cast(nw.Float64).to_numpy().astype(np.float64, copy=False)
     return numbers

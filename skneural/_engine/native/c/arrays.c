@@ -5,6 +5,16 @@ void fail(Buffers *buffers, const char *reason) {
     buffers->has_failed = 1;
 }
 
+char kind_of(const Py_buffer *view) {
+    const char *format = view->format ? view->format : "B";
+    const char here = *(const char *)&(const short){1} ? '<' : '>';
+    if (*format == here || *format == '=' || *format == '@') format++; /* h5py names the order of bytes, for one */
+    if (*format == '\0' || format[1]) return '\0';
+    if (*format == 'l') return view->itemsize == 4 ? 'i' : 'q';
+    if (*format == 'L' && view->itemsize == 4) return 'I';
+    return *format;
+}
+
 void *entries_of(Buffers *buffers, PyObject *array, const char *name, char kind, size_t *n, int flags) {
     *n = 0;
     if (buffers->has_failed) return NULL;
@@ -14,11 +24,8 @@ void *entries_of(Buffers *buffers, PyObject *array, const char *name, char kind,
         return NULL;
     }
     buffers->n++;
-    char given = view->format ? view->format[0] : 'B';
-    if (given == 'l' && view->itemsize == 4) given = 'i';
-    if (given == 'L' && view->itemsize == 4) given = 'I';
-    if (given == 'l' && view->itemsize == 8) given = 'q';
-    if (given != kind || view->format[1]) {
+    char given = kind_of(view);
+    if (given != kind) {
         PyErr_Format(PyExc_ValueError, "The array '%s' must have the kind '%c'. Got '%s' instead.", name, kind,
                      view->format ? view->format : "bytes");
         buffers->has_failed = 1;

@@ -23,6 +23,9 @@ typedef struct {
 /* Raise a ValueError, unless an error was raised before. */
 void fail(Buffers *, const char *reason);
 
+/* Give the kind of an array's entries, if they are single ones in this machine's order of bytes; else 0. */
+char kind_of(const Py_buffer *);
+
 /* Give an array's memory and how many entries of the given kind it has: 'f', 'd', 'i' (int32), 'I' or 'q' (int64). */
 void *entries_of(Buffers *, PyObject *array, const char *name, char kind, size_t *n, int flags);
 

@@ -231,9 +231,9 @@ static void read_table(Buffers *buffers, PyObject *given, Course *course, size_t
             return;
         }
         buffers->n++;
-        table->is_double = view->format && view->format[0] == 'd';
-        if (!view->format || (view->format[0] != 'f' && view->format[0] != 'd') || view->format[1])
-            fail(buffers, "X must be an array of float32 or float64");
+        char kind = kind_of(view);
+        table->is_double = kind == 'd';
+        if (kind != 'f' && kind != 'd') fail(buffers, "X must be an array of float32 or float64");
         n_X = (size_t)(view->len / view->itemsize);
         table->X = view->buf;
         if (n == 0 || n_X % n || n_X / n < 1) fail(buffers, "X does not have as many rows as y");
