@@ -131,7 +131,7 @@ def _columns(table: Any) -> Iterator[tuple[Any, Any]]:
 def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
     """Give a column of pandas that narwhals knows: not sparse, its numbers of a usual size and order of bytes."""
     if isinstance(column.dtype, pd.SparseDtype):
-        column = column.sparse.to_dense()
+        column = column.astype(column.dtype.subtype)
     is_usual = not isinstance(column.dtype, np.dtype) or (column.dtype.isnative and column.dtype != np.longdouble)
     return column if is_usual or column.dtype.kind not in "iuf" else column.astype(np.float64)
 
