@@ -1,8 +1,9 @@
-"""What has to be set before TensorFlow and matplotlib are imported, and figures closed after each test."""
+"""What has to be set before TensorFlow and matplotlib are imported, Ctrl-C, and figures closed after each test."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -18,6 +19,10 @@ os.environ.setdefault("SKNEURAL_RAISES_OWN_FAULTS", "1")
 _THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(_THREADS))
 os.environ.setdefault("OMP_NUM_THREADS", str(_THREADS))
+
+# A shell lets what it runs in the background ignore Ctrl-C; then a fit that a test interrupts would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first call of a network compiles it, so a time limit per example would only measure the machine.
 settings.register_profile("skneural", deadline=None, derandomize=True)
