@@ -42,6 +42,14 @@ def test_a_pipe_gets_a_plain_line_for_each_epoch(family, capsys):
     assert len(shown.splitlines()) <= 6
 
 
+def test_a_pipe_is_one_also_where_kernels_are_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert progress.verbosity_here(1) == 2
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=None)))
+    assert progress.verbosity_here(1) == 1
+
+
 @pytest.mark.parametrize("family", ["dense", "Keras"])
 def test_a_terminal_gets_the_bar_of_keras(family, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

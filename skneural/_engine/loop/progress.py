@@ -13,8 +13,14 @@ import keras
 
 def verbosity_here(verbose: int) -> int:
     """Give 2, a plain line an epoch, for a bar that would be written to a pipe or a file, which cannot take back."""
-    can_take_back = getattr(sys.stdout, "isatty", bool)() or "ipykernel" in sys.modules
+    can_take_back = getattr(sys.stdout, "isatty", bool)() or _is_notebook()
     return 2 if verbose == 1 and not can_take_back else verbose
+
+
+def _is_notebook() -> bool:
+    """Whether this is the kernel of a notebook, and no mere process that has imported one."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
