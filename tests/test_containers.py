@@ -119,10 +119,9 @@ def test_containers_that_are_no_array(make):
         message = rf"^X of {owner} must be one array .* Got a {type(pair).__name__} of 2 arrays with 24 rows each"
         with pytest.raises(ValueError, match=message):
             make().fit(pair, Y)
-    for path in ("rows.parquet", Path("rows.h5")):
-        with pytest.raises(
-            TypeError, match=rf"^X of {owner} must be an array or a table. Got the .*rows.* Open it first"
-        ):
+    for path in ("rows.parquet", Path("rows.h5"), b"rows" * 10**6):
+        message = rf"^X of {owner} must be an array or a table. Got the .*rows.{{0,200}}\. Open it first"
+        with pytest.raises(TypeError, match=message):
             make().fit(path, Y)
     with pytest.raises(ValueError, match=rf"^{owner} requires y to be passed"):
         make().fit(X)

@@ -14,9 +14,9 @@ def check_container(owner: str, X: Any) -> None:
     """Raise for X that is no array: a dict of inputs, a dataset, a generator, a name of a file."""
     if isinstance(X, str | bytes | os.PathLike):
         raise TypeError(
-            f"X of {owner} must be an array or a table. Got the {type(X).__name__} {X!r}. Open it first: "
-            "pyarrow.dataset.dataset(path) for Parquet files and folders of them, h5py.File(path)[name], "
-            "zarr.open(path), numpy.load(path, mmap_mode='r')."
+            f"X of {owner} must be an array or a table. Got the {type(X).__name__} {X!r:.200}. Open it "
+            "first: pyarrow.dataset.dataset(path) for Parquet files and folders of them, h5py.File(path)[name], "
+            "zarr.open(path), numpy.load(path, mmap_mode='r'). Files of images are given as a list of their paths."
         )
     if isinstance(X, Mapping) and not hasattr(X, "shape"):
         raise TypeError(
