@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 from collections.abc import Callable
@@ -13,6 +14,9 @@ import tensorflow as tf
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# What an exchange between workers raises where one of them has ended or cannot be reached.
+WORKER_IS_GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 
 
 def strategy_in_scope() -> str | None:
@@ -41,6 +45,15 @@ def numbers_of_workers(number: int) -> list[int]:
     """Give the number that each worker calls this with; all have to call it, and wait for each other."""
     if not is_of_workers():
         return [number]
+    numbers = _gathered(number)
+    # A worker that ends at once, because of these numbers, would cut off what the others have still to receive: all
+    # go on when all have them. Where the second exchange fails, who is gone has had the numbers before.
+    with contextlib.suppress(*WORKER_IS_GONE):
+        _gathered(number)
+    return numbers
+
+
+def _gathered(number: int) -> list[int]:
     strategy = tf.distribute.get_strategy()
 
     @tf.function

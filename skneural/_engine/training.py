@@ -10,13 +10,12 @@ from contextvars import ContextVar
 from dataclasses import replace
 
 import numpy as np
-import tensorflow as tf
 
 from skneural._compat.keras_names import compiled_metrics
 from skneural.exceptions import TrainingDivergedError
 
 from .conduct import Conduct
-from .distribution import strategy_in_scope
+from .distribution import WORKER_IS_GONE, strategy_in_scope
 from .identity.compilable import why_not_settings
 from .loop.job import Job
 from .loop.keras_fit import KerasFit
@@ -137,7 +136,7 @@ def _on_devices_in_scope(network: Network) -> Iterator[None]:
     network.hold_arrays()
     try:
         yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+    except WORKER_IS_GONE as error:
         raise RuntimeError(
             f"Another worker of the {strategy} has ended or cannot be reached, so that training cannot go on. "
             "Start all workers anew: with the parameter 'checkpoint' they go on from the last epoch that was kept, "
