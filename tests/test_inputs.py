@@ -10,10 +10,20 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy import sparse
 from sklearn.base import clone
 
-from skneural import DenseNetClassifier, DenseNetRegressor, KerasClassifier, KerasRegressor
+from skneural import (
+    Autoencoder,
+    DenseNetClassifier,
+    DenseNetRegressor,
+    KerasClassifier,
+    KerasRegressor,
+    RecurrentNetClassifier,
+    TabularNetClassifier,
+    TabularNetRegressor,
+)
 from skneural._rows import validation as _validation
 
 RNG = np.random.default_rng(0)
@@ -90,6 +100,8 @@ CONTAINERS = {
     "transposed view": lambda folder: X.T.copy().T,
     "read-only": lambda folder: read_only(X),
     "memory map": memory_map,
+    "nothing masked": lambda folder: np.ma.masked_array(X, np.zeros(X.shape, bool)),
+    "xarray": lambda folder: xr.DataArray(X, dims=("row", "column")),
     "nested list": lambda folder: X.tolist(),
     "list of arrays": lambda folder: list(X),
     "tuple of tuples": lambda folder: tuple(map(tuple, X.tolist())),
@@ -142,6 +154,74 @@ def test_order_of_bytes_does_not_matter(estimator, order):
     rows = order(X)
     found = estimator.fit(rows, order(targets), sample_weight=order(weights), X_val=rows, y_val=order(targets))
     np.testing.assert_array_equal(outputs(found, rows), plain)
+
+
+def with_hole(array, value):
+    """An array whose first element is masked, with this value behind the mask."""
+    masked = np.ma.masked_array(array.copy(), np.zeros(array.shape, bool))
+    masked.flat[0] = value
+    masked.mask.flat[0] = True
+    return masked
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_what_is_masked_is_missing(estimator, dtype):
+    rows, labels, weights = X.astype(dtype), Y.astype(dtype), np.ones(30, dtype)
+    for holed in (with_hole(rows, 7), list(with_hole(rows, 7))):
+        with pytest.raises(ValueError, match="X contains NaN"):
+            estimator.fit(holed, Y)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        estimator.fit(X, Y, X_val=with_hole(rows, 7), y_val=Y)
+    with pytest.raises(ValueError, match="y contains NaN"):
+        estimator.fit(X, with_hole(labels, 1))
+    with pytest.raises(ValueError, match="y contains NaN"):
+        estimator.fit(X, Y, X_val=X, y_val=with_hole(labels, 1))
+    with pytest.raises(ValueError, match="sample_weight contains NaN"):
+        estimator.fit(X, Y, sample_weight=with_hole(weights, 1))
+    estimator.fit(X, Y)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        estimator.predict(with_hole(rows, 7))
+    with pytest.raises(ValueError, match="contains NaN"):
+        estimator.score(X, with_hole(labels, 1))
+
+
+def test_what_is_masked_is_a_hole_where_holes_may_be():
+    holed, filled = X.copy(), with_hole(X, 1e6)
+    holed[0, 0] = np.nan
+    for network in (
+        TabularNetRegressor(epochs=2, random_state=0),
+        Autoencoder(2, missing="mask", epochs=2, random_state=0),
+    ):
+        expected, found = clone(network).fit(holed, Y), network.fit(filled, Y)
+        answers = "predict" if hasattr(network, "predict") else "transform"
+        np.testing.assert_array_equal(getattr(found, answers)(filled), getattr(expected, answers)(holed))
+
+
+def test_masked_steps_are_the_ends_of_sequences():
+    lengths = RNG.integers(2, 5, 30)
+    is_behind = np.arange(4) >= lengths[:, np.newaxis]
+    masked = np.ma.masked_array(np.where(is_behind, 1e6, X), is_behind)
+    network = RecurrentNetClassifier(epochs=1, random_state=0)
+    expected = clone(network).fit([row[:length] for row, length in zip(X, lengths, strict=True)], Y)
+    np.testing.assert_array_equal(network.fit(masked, Y).predict_proba(masked), expected.predict_proba(masked))
+
+
+def test_rows_with_fields_have_their_remedy(estimator):
+    rows = np.rec.fromarrays(X.T, names="a,b,c,d")
+    with pytest.raises(TypeError, match=r"a recarray with the fields \['a', 'b', 'c', 'd'\] in each row\. pandas"):
+        estimator.fit(rows, Y)
+    estimator.fit(pd.DataFrame(np.asarray(rows)), Y)
+    with pytest.raises(TypeError, match="makes a table of it"):
+        estimator.predict(rows)
+
+
+@pytest.mark.parametrize("Network", [TabularNetClassifier, DenseNetClassifier])
+def test_arrays_of_xarray_are_arrays_also_for_what_takes_tables(Network):
+    labels = np.where(Y, "high", "low")
+    network = Network(epochs=1, random_state=0).fit(xr.DataArray(X), xr.DataArray(labels))
+    expected = Network(epochs=1, random_state=0).fit(X, labels)
+    np.testing.assert_array_equal(network.predict_proba(xr.DataArray(X)), expected.predict_proba(X))
+    assert not hasattr(network, "feature_names_in_")
 
 
 def test_bool_features_are_zeros_and_ones(estimator):

@@ -11,6 +11,7 @@ import dask.array
 import dask.dataframe
 import h5py
 import keras
+import netCDF4
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -79,6 +80,20 @@ def in_zarr(folder):
     return array
 
 
+def netcdf_variable(folder, dtype="f4", **settings):
+    """A variable of a file, of the shape of X and without values."""
+    file = netCDF4.Dataset(folder / "rows.nc", "w")
+    file.createDimension("row", N)
+    file.createDimension("column", K)
+    return file.createVariable("X", dtype, ("row", "column"), **settings)
+
+
+def in_netcdf(folder):
+    variable = netcdf_variable(folder, chunksizes=(32, K))
+    variable[:] = X
+    return variable
+
+
 def in_dask_of_unknown_sizes(folder):
     array = dask.array.from_array(X, chunks=(90, 4))
     return array[dask.array.from_array(np.ones(N, bool), chunks=90)]
@@ -95,6 +110,7 @@ def in_parquet(folder):
 STORES = {
     "h5py": in_hdf5,
     "zarr": in_zarr,
+    "netCDF4": in_netcdf,
     "dask array": lambda folder: dask.array.from_array(X, chunks=(90, 4)),
     "dask array of unknown sizes": in_dask_of_unknown_sizes,
     "dask frame": lambda folder: dask.dataframe.from_pandas(TABLE, npartitions=5),
@@ -130,6 +146,34 @@ def test_little_is_read_whole_and_then_is_what_it_is_in_memory(store, tmp_path, 
     monkeypatch.setattr(stores, "LARGE_BYTES", 2**20)
     stored = STORES[store](tmp_path)
     np.testing.assert_array_equal(regressor().fit(stored, Y).predict(stored), regressor().fit(X, Y).predict(X))
+
+
+@pytest.mark.parametrize("is_little", [False, True])
+def test_variables_of_netcdf_are_unpacked_and_nan_where_nothing_was_written(is_little, tmp_path, monkeypatch):
+    if is_little:
+        monkeypatch.setattr(stores, "LARGE_BYTES", 2**20)
+    variable = netcdf_variable(tmp_path, "i2", zlib=True)
+    variable.scale_factor, variable.add_offset = 0.001, 1.5
+    variable[: N - 10] = X[:-10]
+    rounded = 1.5 + np.round((X[:-10].astype(np.float64) - 1.5) / 0.001) * 0.001
+    rows = stores.opened("X", variable, in_parts=True)
+    np.testing.assert_allclose(rows[: N - 10], rounded, rtol=1e-12)
+    assert np.isnan(rows[N - 10 :]).all()
+    with pytest.raises(ValueError, match="NaN"):
+        regressor().fit(variable, Y)
+
+
+def test_a_variable_of_netcdf_may_be_y(tmp_path):
+    with netCDF4.Dataset(tmp_path / "y.nc", "w") as file:
+        file.createDimension("row", N)
+        variable = file.createVariable("y", "f8", ("row",))
+        variable[: N - 1] = Y[:-1]
+        with pytest.raises(ValueError, match="y contains NaN"):
+            regressor().fit(X, variable)
+        variable[N - 1] = Y[-1]
+        found = regressor().fit(X, variable)
+        np.testing.assert_array_equal(found.predict(X), regressor().fit(X, Y).predict(X))
+        assert found.score(X, variable) == found.score(X, Y)
 
 
 def test_targets_and_weights_may_be_stored_too(tmp_path):
@@ -295,6 +339,16 @@ def test_rows_of_another_shape_are_not_taken():
 
     with pytest.raises(ReadError, match=r"an array of shape \(10, 6\) and dtype float32 came, for numbers of shape"):
         regressor().fit(Short(X), Y)
+
+
+def test_numbers_of_another_kind_than_was_said_are_not_taken():
+    rows = Slices(X)
+    rows.dtype = np.dtype(np.int16)
+    with pytest.raises(ReadError, match="an array of dtype float32 came, for numbers of dtype int16"):
+        regressor().fit(rows, Y)
+    rows.dtype = np.dtype(np.float64)
+    found, expected = (regressor(shuffle=False).fit(given, Y) for given in (rows, Slices(X)))
+    np.testing.assert_array_equal(found.predict(X), expected.predict(X))
 
 
 @pytest.mark.parametrize(("value", "message"), [(np.nan, "Input X contains NaN"), (1e300, "too large for float32")])

@@ -79,8 +79,11 @@ class Source:
         if rows.shape != shape or rows.dtype.kind not in "biuf":
             got = f"an array of shape {rows.shape} and dtype {rows.dtype} came, for numbers of shape {shape}"
             raise ReadError(start, stop, self.shape[0], self.n_read, got)
+        if not np.can_cast(rows.dtype, self.dtype, "same_kind"):
+            got = f"an array of dtype {rows.dtype} came, for numbers of dtype {self.dtype}"
+            raise ReadError(start, stop, self.shape[0], self.n_read, got)
         self.n_read += stop - start
-        return rows
+        return rows.astype(self.dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)

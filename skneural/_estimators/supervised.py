@@ -162,7 +162,7 @@ class SupervisedEstimator(NeuralEstimator):
         score : float
             Accuracy in [0, 1], or R2, at most 1.
         """
-        y, predictions = self._for_scorer(y, self.predict(X))
+        y, predictions = self._for_scorer(in_memory(y), self.predict(X))
         return float(self.scorer(y, predictions, sample_weight=finite_sum(sample_weight), **self._routed("score")))
 
     def _for_scorer(self, y: Any, predictions: Any) -> tuple[Any, Any]:

@@ -23,6 +23,12 @@ def check_container(owner: str, X: Any) -> None:
             f"X of {owner} must be one array with a row for each sample. Got a dict with the keys {list(X)}. Give the "
             "array itself; several inputs of a model are made from one X by a feature_encoder."
         )
+    fields = getattr(getattr(X, "dtype", None), "names", None)
+    if fields:
+        raise TypeError(
+            f"X of {owner} must be an array or a table. Got a {type(X).__name__} with the fields {list(fields)!s:.200} "
+            "in each row. pandas.DataFrame(np.asarray(X)) makes a table of it."
+        )
     if isinstance(X, keras.utils.PyDataset | Iterator) or hasattr(X, "element_spec"):
         raise TypeError(
             f"X of {owner} must be an array, and y another. Got a {type(X).__name__}, which gives batches. Collect "
@@ -44,6 +50,18 @@ def check_one_array(owner: str, X: Any, y: Any) -> None:
         )
 
 
+def without_mask(values: Any) -> Any:
+    """Give a masked array, or a list of them, as plain arrays with NaN where something is masked; all else as it is."""
+    if isinstance(values, list | tuple) and any(isinstance(one, np.ma.MaskedArray) for one in values[:1]):
+        return [without_mask(one) for one in values]
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    if not np.ma.is_masked(values):
+        return values.data
+    dtype = np.result_type(values.dtype, np.float32) if values.dtype.kind in "biuf" else np.dtype(object)
+    return np.ma.filled(values.astype(dtype), np.nan)
+
+
 def rows_in_objects(X: Any) -> list[Any] | None:
     """Return the rows of a Series, an array of objects or a table of one column that holds an array in each row."""
     values = X.to_numpy() if getattr(X, "dtypes", None) is not None and hasattr(X, "to_numpy") else X
@@ -51,7 +69,7 @@ def rows_in_objects(X: Any) -> list[Any] | None:
         return None
     if values.ndim > 2 or (values.ndim == 2 and values.shape[1] != 1):
         return None
-    rows: list[Any] = values.ravel().tolist()
+    rows: list[Any] = without_mask(values.ravel().tolist())
     return rows if all(isinstance(row, np.ndarray | list | tuple) and np.ndim(row) > 0 for row in rows[:1]) else None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
+from .containers import without_mask
 from .validation import check_padded_array, validate_padded_rows
 
 
@@ -82,7 +83,7 @@ def pad_sequences(owner: str, sequences: Sequence[Any]) -> NDArray[Any]:
 
 def _one_sequence(owner: str, number: int, sequence: Any) -> NDArray[Any]:
     """Return a sequence as numbers of shape (timesteps, channels)."""
-    array = np.asarray(sequence)
+    array = np.asarray(without_mask(sequence))
     if array.ndim not in (1, 2):
         raise ValueError(
             f"Each sequence in X of {owner} must have the shape (timesteps, channels) or (timesteps,). "

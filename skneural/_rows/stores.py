@@ -1,4 +1,4 @@
-"""Arrays and tables that are read in parts: h5py, zarr, dask, Arrow, and whatever has a shape, a dtype and slices."""
+"""Arrays and tables that are read in parts: h5py, zarr, netCDF4, dask, Arrow, all with a shape, a dtype and slices."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from skneural import _engine
 
+from .containers import without_mask
+
 # Less is read whole: it is then what it would be in memory.
 LARGE_BYTES = 64 * 2**20
 _NUMBERS = "biuf"
@@ -20,6 +22,7 @@ _NUMBERS = "biuf"
 
 def opened(owner: str, X: Any, *, in_parts: bool) -> Any:
     """Give X that is in memory as it is, and other X as rows that are stored; little, or not ``in_parts``, whole."""
+    X = without_mask(X)
     if isinstance(X, np.ndarray | _engine.StoredRows):
         return X
     kind = next((kind for kind in _KINDS if _is_of(kind.module, kind.name, X)), None)
@@ -42,7 +45,8 @@ def in_memory(values: Any) -> Any:
     dask = sys.modules.get("dask.base")
     if dask is not None and dask.is_dask_collection(values):
         return values.compute()
-    return values[:] if _is_lazy_array(values) else values
+    is_lazy = _is_of("netCDF4", "Variable", values) or _is_lazy_array(values)
+    return without_mask(values[:] if is_lazy else values)
 
 
 def with_flat_rows(X: Any) -> Any:
@@ -92,6 +96,15 @@ def _of_slices(owner: str, X: Any) -> _engine.StoredRows:
     chunks = getattr(X, "shards", None) or getattr(X, "chunks", None)
     bounds = _regular(int(X.shape[0]), int(chunks[0])) if isinstance(chunks, tuple) and chunks else None
     return _engine.StoredRows.of(_engine.Source(lambda start, stop: X[start:stop], X.shape, X.dtype, bounds))
+
+
+def _of_netcdf(owner: str, X: Any) -> _engine.StoredRows:
+    """Take a variable of a netCDF file: NaN where nothing was written, and numbers unpacked as the file says."""
+    chunks = X.chunking()
+    bounds = None if isinstance(chunks, str) else _regular(int(X.shape[0]), int(chunks[0]))
+    dtype = np.result_type(np.float32, X[:1].dtype)
+    read = lambda start, stop: without_mask(X[start:stop])  # noqa: E731
+    return _engine.StoredRows.of(_engine.Source(read, X.shape, dtype, bounds))
 
 
 # --- dask -------------------------------------------------------------------------------------------------------
@@ -210,6 +223,7 @@ class _Kind:
 
 
 _KINDS = (
+    _Kind("netCDF4", "Variable", _of_netcdf, lambda X: without_mask(X[:])),
     _Kind("dask.dataframe", "DataFrame", _of_dask_frame, lambda X: X.compute()),
     _Kind("dask.array", "Array", _of_dask_array, lambda X: X.compute()),
     _Kind("pyarrow.dataset", "Dataset", _of_fragments, lambda X: X.to_table().to_pandas()),

@@ -106,7 +106,8 @@ def _as_frame(estimator: Any, X: Any) -> Any:
     """Give a data frame of any library as one of narwhals, None for all that is no data frame."""
     if nw.dependencies.is_into_dataframe(X):
         return nw.from_native(X, eager_only=True)
-    if hasattr(X, "__arrow_c_stream__"):
+    # Arrays of xarray's give Arrow data too: a row for each of their values.
+    if hasattr(X, "__arrow_c_stream__") and not hasattr(X, "dtype"):
         try:
             return nw.from_arrow(X, backend="pyarrow")
         except ImportError as error:

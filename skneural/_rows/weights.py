@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_array
 
+from .containers import without_mask
+
 
 def validate_weights(
     sample_weight: ArrayLike | None, n_rows: int, *, name: str = "sample_weight"
@@ -22,6 +24,7 @@ def validate_weights(
     """
     if sample_weight is None:
         return None
+    sample_weight = without_mask(sample_weight)
     if np.asarray(sample_weight).ndim == 0:
         raise ValueError(
             f"{name} must have one weight per row, shape ({n_rows},). Got the number {sample_weight!r} instead."
