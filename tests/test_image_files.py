@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -34,6 +35,7 @@ CONTAINERS = {
     "list of paths": list,
     "list of strings": lambda paths: list(map(str, paths)),
     "array": lambda paths: np.array(list(map(str, paths))),
+    "Arrow": lambda paths: pa.array(list(map(str, paths))),
     "Series": lambda paths: pd.Series(list(map(str, paths)), dtype="string"),
     "frame": lambda paths: pd.DataFrame({"path": list(map(str, paths))}),
 }

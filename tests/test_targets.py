@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy import sparse
 from sklearn.metrics import log_loss, r2_score
@@ -53,6 +54,10 @@ def regressor(**parameters):
         pd.Series(np.array([10, -3, 7])[CODES], dtype="Int64"),
         pd.Series(np.array(["b", "c", "a"])[CODES], dtype="string"),
         pd.Series(np.array([1.0, 3.0, 2.0])[CODES], dtype="Float32"),
+        np.array(["b", "c", "a"])[CODES].astype(np.dtypes.StringDType()),
+        pa.array(np.array(["b", "c", "a"])[CODES].tolist()),
+        pa.chunked_array([np.array(["b", "c", "a"])[CODES].tolist()]).dictionary_encode(),
+        pa.array(np.array([10, -3, 7])[CODES]),
     ],
     ids=[
         "str",
@@ -70,11 +75,15 @@ def regressor(**parameters):
         "Int64",
         "string",
         "Float32",
+        "strings of NumPy 2",
+        "strings of Arrow",
+        "categories of Arrow",
+        "int of Arrow",
     ],
 )
 def test_three_classes_of_any_type(labels):
     model = classifier().fit(X, labels)
-    values = np.asarray(labels)
+    values = np.asarray(labels if getattr(labels, "dtype", "") != np.dtypes.StringDType() else labels.astype(object))
     np.testing.assert_array_equal(model.classes_, np.unique(values))
     assert (model.classes_.dtype.kind == "f") == isinstance(values.tolist()[0], float)
     predictions = model.predict(X)

@@ -81,7 +81,7 @@ def shape_of(y: Any) -> tuple[int, ...]:
 
 def check_no_tags(y: Any) -> None:
     """Raise for labels that come as one list or set of tags for each row."""
-    values = y.to_numpy() if hasattr(y, "to_numpy") else y
+    values = np.asarray(y) if hasattr(y, "to_numpy") else y
     rows = values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind in "OU" else values
     if not isinstance(rows, list | tuple) or not rows:
         return

@@ -18,7 +18,7 @@ _COLORS = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
 def paths_in(X: Any) -> list[str] | None:
     """Give the paths that X holds, one for each row: a list, an array, a Series or a frame of one column; else None."""
-    values = getattr(X, "to_numpy", lambda: X)()
+    values = np.asarray(X) if hasattr(X, "to_numpy") else X
     if isinstance(values, np.ndarray):
         if values.dtype.kind not in "OUT" or values.size != len(values):
             return None

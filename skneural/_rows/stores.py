@@ -46,7 +46,11 @@ def in_memory(values: Any) -> Any:
     if dask is not None and dask.is_dask_collection(values):
         return values.compute()
     is_lazy = _is_of("netCDF4", "Variable", values) or _is_lazy_array(values)
-    return without_mask(values[:] if is_lazy else values)
+    if is_lazy:
+        values = values[:]
+    # scikit-learn 1.9 does not know NumPy's strings of any length.
+    is_new_string = isinstance(getattr(values, "dtype", None), np.dtypes.StringDType)
+    return without_mask(values.astype(object) if is_new_string else values)
 
 
 def with_flat_rows(X: Any) -> Any:
