@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from skneural import _engine
+
 Floats = NDArray[np.float32]
-# Products are computed for so many rows at a time: a library for matrices rounds differently for other numbers of them.
-_N_ROWS = 32
 _MASKED = np.float32(-1e9)
 
 
@@ -23,14 +23,8 @@ def one_thread() -> AbstractContextManager[object]:
 
 def product(rows: Floats, kernel: Floats) -> Floats:
     """Return rows (..., k) times a kernel (k, m), the same for a row alone and among others."""
-    flat = rows.reshape(-1, rows.shape[-1])
-    n_rows = len(flat)
-    if rest := -n_rows % _N_ROWS:
-        flat = np.concatenate([flat, np.zeros((rest, flat.shape[1]), np.float32)])
-    out = np.empty((len(flat), kernel.shape[1]), np.float32)
-    for first in range(0, len(flat), _N_ROWS):
-        np.matmul(flat[first : first + _N_ROWS], kernel, out=out[first : first + _N_ROWS])
-    return out[:n_rows].reshape(*rows.shape[:-1], -1)
+    found = _engine.product(rows.reshape(-1, rows.shape[-1]), kernel)
+    return found.reshape(*rows.shape[:-1], kernel.shape[1])
 
 
 def softmax(logits: Floats) -> Floats:

@@ -24,6 +24,7 @@ from .memory_errors import telling_memory_errors
 from .model.column_encoding import ColumnEncoding
 from .model.ends import rows_for
 from .model.network import Network
+from .native.products import product
 from .orphans import end_with_parent
 from .prediction import predict, predicts_itself
 from .records import Blueprint, Data, EarlyStopping, Keeper, ManyInputs, Progress, Result, Settings, State, Step
@@ -72,6 +73,7 @@ __all__ = [
     "optimizer_from",
     "predict",
     "predicts_itself",
+    "product",
     "rows_for",
     "stored_layer",
     "telling_memory_errors",

@@ -32,7 +32,7 @@ BLOCK_BYTES = 32 * 2**20
 _MAX_BLOCK, _MIN_BLOCK = 8192, 32
 # What an axis without a length, such as that of sequences, is taken for.
 _UNKNOWN_LENGTH = 256
-# TensorFlow computes a row alike wherever it stands among a multiple of so many rows.
+# TensorFlow computes a row alike wherever it stands among a multiple of so many rows, where there is AVX-512.
 _ROW_MULTIPLE = 16
 Array = NDArray[Any]
 
@@ -110,8 +110,8 @@ def _padded(rows: Array) -> Array:
     return padded
 
 
-def _natively(model: keras.Model) -> _Forward | None:
-    forward = native_forward(model)
+def _natively(model: keras.Model, place: int | None = None) -> _Forward | None:
+    forward = native_forward(model, place)
     if forward is None:
         return None
     return _Forward(ModelInputs.of(model), forward.block_size, lambda values, rows: forward(values, *rows))
@@ -174,7 +174,12 @@ def _forward_to(network: Network, output: str) -> _Forward:
         return _by_itself(part_of(network.model, output))
     # Networks of one architecture may have other names for their layers.
     place = place_of_layer(network.any_model, output)
-    program = _forwards.get((network.template_key, place), lambda: _by_program(network.template().model, place))
+
+    def shared() -> _Forward:
+        model = network.template().model
+        return _natively(model, place) or _by_program(model, place)
+
+    program = _forwards.get((network.template_key, place), shared)
     assert program is not None
     return program
 

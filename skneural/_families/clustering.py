@@ -83,7 +83,7 @@ class DeepEmbeddedClustering(ClusterMixin, TrainedClustering):
         an epoch, as in the paper. 0 trains for all ``epochs``.
     random_state : int, numpy.random.RandomState or None, default=None
         Draws starts of the clusters, initial weights, deformations and the order of rows. An int gives the same result
-        each time, whatever the number of cores.
+        each time, and the same network and labels whatever the number of cores.
     **routed : dict
         Parameters for a part of the training, by prefix: ``optimizer__``, ``callbacks__``, ``compile__``, ``fit__``.
 

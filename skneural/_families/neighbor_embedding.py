@@ -106,7 +106,7 @@ class NeighborEmbedding(TrainedNeighborEmbedding):
         ``pandas.Timedelta`` reads ("5min"), at the end of the epoch in which it has passed.
     random_state : int, numpy.random.RandomState or None, default=None
         Draws initial weights, radial units, the layout, deformations, neighbours and the order of rows. An int gives
-        the same result each time, whatever the number of cores.
+        the same result each time, and the same network whatever the number of cores.
     verbose : int, default=0
         1 shows Keras's progress bar, 2 one line per epoch.
     **routed : dict

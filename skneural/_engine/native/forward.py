@@ -72,15 +72,16 @@ class _Part:
     weights: tuple[keras.Variable, ...]
 
 
-def native_forward(model: keras.Model) -> NativeForward | None:
-    """Give the way through a model of dense layers, or None for a model with anything else in it."""
+def native_forward(model: keras.Model, place: int | None = None) -> NativeForward | None:
+    """Give the way through a model of dense layers, or to the layer at a place, None where anything else is on it."""
     if extension.engine is None or type(model) is not keras.Sequential:
         return None
     rows = model.inputs[0]
     if len(rows.shape) != 2 or rows.shape[1] is None or rows.dtype != "float32":
         return None
     parts: list[_Part] = []
-    for layer in model.layers[encoding_of(model) is not None :]:
+    last = len(model.layers) if place is None else place + 1
+    for layer in model.layers[encoding_of(model) is not None : last]:
         found = _parts_of_layer(layer)
         if found is None:
             return None
@@ -95,7 +96,7 @@ def native_forward(model: keras.Model) -> NativeForward | None:
         epsilons=np.array([part.epsilon for part in parts], np.float32),
         places=[place_of[id(weight)] for weight in weights],
         n_features=rows.shape[1],
-        n_outputs=model.outputs[0].shape[1],
+        n_outputs=model.layers[last - 1].output.shape[1],
         n_products=sum(math.prod(weight.shape) for weight in weights if len(weight.shape) == 2),
         encoding=encoding_form(model),
     )
