@@ -97,6 +97,28 @@ def test_a_row_has_the_same_bits_in_any_company(is_portable, monkeypatch):
         np.testing.assert_array_equal(predict(network, X, batch_size), together)
 
 
+@pytest.mark.parametrize("place", range(7))
+def test_answers_of_a_layer_within_equal_those_of_keras_and_are_the_same_in_any_company(place):
+    model, X = large(), rows(401, 51)
+    network, name = Network.from_model(model), model.layers[place].name
+    assert native_forward(model, place) is not None
+    found = predict(network, X, output=name)
+    expected = keras.Model(model.inputs[0], model.layers[place].output)(X).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for start in (0, 150, 395):
+        np.testing.assert_array_equal(predict(network, X[start : start + 1], output=name)[0], found[start])
+
+
+def test_a_layer_behind_one_that_it_does_not_know_is_answered_by_tensorflow():
+    model, X = built(L.Dense(6, "relu"), L.Dense(5, "gelu"), L.Dense(3)), rows()
+    assert native_forward(model, 0) is not None
+    assert native_forward(model, 1) is native_forward(model, 2) is None
+    for place in range(3):
+        expected = keras.Model(model.inputs[0], model.layers[place].output)(X).numpy()
+        found = predict(Network.from_model(model), X, output=model.layers[place].name)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_neither_dtype_nor_layout_of_the_rows_matters():
     network, X = Network.from_model(large()), rows(40, 51)
     expected = predict(network, X)
