@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -34,3 +35,18 @@ def _close_figures() -> Iterator[None]:
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture
+def saved_with_cores(tmp_path):
+    """Run a script in a process with so many cores, which saves arrays at the path that it is given."""
+
+    import numpy as np
+
+    def run(script, n_threads):
+        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(n_threads))
+        path = tmp_path / f"{n_threads}.npz"
+        subprocess.run([sys.executable, "-c", script, path], check=True, env=os.environ | limits)
+        return dict(np.load(path))
+
+    return run

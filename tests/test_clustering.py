@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -206,14 +203,8 @@ def test_it_works_in_a_pipeline_and_a_search_finds_the_number_by_its_own_score()
 
 
 @pytest.mark.slow
-def test_one_seed_is_one_result_whatever_the_number_of_cores(tmp_path):
-    def saved(n_threads):
-        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(n_threads))
-        path = tmp_path / f"{n_threads}.npz"
-        subprocess.run([sys.executable, "-c", FIT_AND_SAVE, path], check=True, env=os.environ | limits)
-        return dict(np.load(path))
-
-    one, two = saved(1), saved(2)
+def test_one_seed_is_one_result_whatever_the_number_of_cores(saved_with_cores):
+    one, two = (saved_with_cores(FIT_AND_SAVE, n_threads) for n_threads in (1, 2))
     # TensorFlow's products round otherwise at the end of a core's share, where there is no AVX-512.
     np.testing.assert_allclose(one.pop("image_places"), two.pop("image_places"), rtol=1e-4, atol=1e-5)
     assert len(one) > 20

@@ -20,6 +20,7 @@ from skneural import (
     DenseNetRegressor,
     KerasClassifier,
     KerasRegressor,
+    NeighborEmbedding,
     RecurrentNetClassifier,
     TabularNetClassifier,
     TabularNetRegressor,
@@ -183,6 +184,8 @@ def test_what_is_masked_is_missing(estimator, dtype):
         estimator.predict(with_hole(rows, 7))
     with pytest.raises(ValueError, match="contains NaN"):
         estimator.score(X, with_hole(labels, 1))
+    with pytest.raises(ValueError, match="contains NaN"):
+        estimator.score(X, Y, sample_weight=with_hole(weights, 1))
 
 
 def test_what_is_masked_is_a_hole_where_holes_may_be():
@@ -195,6 +198,11 @@ def test_what_is_masked_is_a_hole_where_holes_may_be():
         expected, found = clone(network).fit(holed, Y), network.fit(filled, Y)
         answers = "predict" if hasattr(network, "predict") else "transform"
         np.testing.assert_array_equal(getattr(found, answers)(filled), getattr(expected, answers)(holed))
+
+
+def test_a_target_of_an_embedding_that_is_masked_is_missing():
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        NeighborEmbedding(target_weight=0.5, epochs=1).fit(X, with_hole(Y.astype(np.float64), 1e6))
 
 
 def test_masked_steps_are_the_ends_of_sequences():

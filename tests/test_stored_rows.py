@@ -163,6 +163,20 @@ def test_variables_of_netcdf_are_unpacked_and_nan_where_nothing_was_written(is_l
         regressor().fit(variable, Y)
 
 
+@pytest.mark.parametrize("is_little", [False, True])
+@pytest.mark.parametrize("store", ["dask array", "slices"])
+def test_what_is_masked_where_it_is_stored_is_missing(store, is_little, monkeypatch):
+    if is_little:
+        monkeypatch.setattr(stores, "LARGE_BYTES", 2**20)
+    masked = np.ma.masked_array(X.copy(), np.zeros(X.shape, bool))
+    masked[333, 2] = np.ma.masked
+    stored = dask.array.from_array(masked, chunks=90) if store == "dask array" else Slices(masked)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        regressor().fit(stored, Y)
+    with pytest.raises(ValueError, match="y contains NaN"):
+        regressor().fit(X, dask.array.from_array(masked[:, 2], chunks=90))
+
+
 def test_a_variable_of_netcdf_may_be_y(tmp_path):
     with netCDF4.Dataset(tmp_path / "y.nc", "w") as file:
         file.createDimension("row", N)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from skneural._architectures.translation import TranslationArchitecture
 from skneural._architectures.translation_layers import END, PADDING, wave_numbers
+from skneural._engine import product
 
-from .numbers import AttentionNumbers, DenseNumbers, Floats, GruNumbers, NamedWeights, Normalisation, product
+from .numbers import AttentionNumbers, DenseNumbers, Floats, GruNumbers, NamedWeights, Normalisation
 
 Tokens = Sequence[int]
 Activation = Callable[[Floats], Floats]

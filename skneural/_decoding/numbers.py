@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from skneural import _engine
+from skneural._engine import product
 
 Floats = NDArray[np.float32]
 _MASKED = np.float32(-1e9)
@@ -19,12 +19,6 @@ _MASKED = np.float32(-1e9)
 def one_thread() -> AbstractContextManager[object]:
     """Let products of matrices run in one thread: of a few rows each, others would only wait for their turn."""
     return threadpool_limits(1, user_api="blas")
-
-
-def product(rows: Floats, kernel: Floats) -> Floats:
-    """Return rows (..., k) times a kernel (k, m), the same for a row alone and among others."""
-    found = _engine.product(rows.reshape(-1, rows.shape[-1]), kernel)
-    return found.reshape(*rows.shape[:-1], kernel.shape[1])
 
 
 def softmax(logits: Floats) -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.neighbors import VALID_METRICS
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import assert_all_finite, column_or_1d
 
 from skneural import _engine
 from skneural._architectures.convolutional import STANDARDIZATION, image_shape_of
@@ -26,6 +26,7 @@ from skneural._geometry.layout import LikenessCurve, first_layout, free_layout
 from skneural._geometry.principal import PrincipalColumns
 from skneural._geometry.search import Neighbors, nearest_neighbors, neighbors_of_graph
 from skneural._geometry.supervised_graph import weights_with_labels
+from skneural._rows.stores import in_memory
 from skneural._rows.training_rows import TrainingRows
 from skneural._rows.validation import check_lengths, moments_of_all_values
 from skneural._rows.weights import normalize_weights
@@ -97,7 +98,8 @@ class TrainedNeighborEmbedding(FamilyTransformer):
             raise ValueError(f"{type(self).__name__} needs at least 2 rows, one and a neighbour. Got 1 sample.")
         if y is None or not self.target_weight:
             return rows
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(in_memory(y), warn=True)
+        assert_all_finite(y, estimator_name=type(self).__name__, input_name="y")
         check_lengths(rows.X, y)
         return rows._replace(y=np.unique(y, return_inverse=True)[1] if y.dtype.kind not in "biuf" else y)
 

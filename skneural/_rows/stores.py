@@ -1,4 +1,4 @@
-"""Arrays and tables that are read in parts: h5py, zarr, netCDF4, dask, Arrow, all with a shape, a dtype and slices."""
+"""Arrays and tables that are read in parts: h5py, zarr, netCDF4, dask, Arrow, or what has a shape, dtype and slices."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def opened(owner: str, X: Any, *, in_parts: bool) -> Any:
             return X
         kind = _LAZY_ARRAY
     if not in_parts:
-        return kind.whole(X)
+        return without_mask(kind.whole(X))
     stored = kind.stored(owner, X)
-    return kind.whole(X) if stored is None or _is_little(stored.shape, stored.dtype) else stored
+    is_little = stored is None or _is_little(stored.shape, stored.dtype)
+    return without_mask(kind.whole(X)) if is_little else stored
 
 
 def _is_little(shape: tuple[int, ...], dtype: Any) -> bool:
@@ -44,9 +45,8 @@ def in_memory(values: Any) -> Any:
     """Read targets or weights that are stored elsewhere."""
     dask = sys.modules.get("dask.base")
     if dask is not None and dask.is_dask_collection(values):
-        return values.compute()
-    is_lazy = _is_of("netCDF4", "Variable", values) or _is_lazy_array(values)
-    if is_lazy:
+        values = values.compute()
+    elif _is_of("netCDF4", "Variable", values) or _is_lazy_array(values):
         values = values[:]
     # scikit-learn 1.9 does not know NumPy's strings of any length.
     is_new_string = isinstance(getattr(values, "dtype", None), np.dtypes.StringDType)
@@ -95,20 +95,33 @@ def _bounds(n_of_chunks: Any) -> NDArray[np.intp]:
     return np.append(0, np.cumsum(np.asarray(n_of_chunks, np.intp)))
 
 
+def _stored(
+    read: Callable[[int, int], Any],
+    shape: tuple[int, ...],
+    dtype: Any,
+    bounds: NDArray[np.intp] | None,
+    *,
+    only_whole: bool = False,
+) -> _engine.StoredRows:
+    """Take rows of arrays that may be masked."""
+    source = _engine.Source(
+        lambda start, stop: without_mask(read(start, stop)), shape, dtype, bounds, only_whole=only_whole
+    )
+    return _engine.StoredRows.of(source)
+
+
 def _of_slices(owner: str, X: Any) -> _engine.StoredRows:
     """Take what gives rows by slices; where it has chunks, runs of them are read."""
     chunks = getattr(X, "shards", None) or getattr(X, "chunks", None)
     bounds = _regular(int(X.shape[0]), int(chunks[0])) if isinstance(chunks, tuple) and chunks else None
-    return _engine.StoredRows.of(_engine.Source(lambda start, stop: X[start:stop], X.shape, X.dtype, bounds))
+    return _stored(lambda start, stop: X[start:stop], X.shape, X.dtype, bounds)
 
 
 def _of_netcdf(owner: str, X: Any) -> _engine.StoredRows:
     """Take a variable of a netCDF file: NaN where nothing was written, and numbers unpacked as the file says."""
     chunks = X.chunking()
     bounds = None if isinstance(chunks, str) else _regular(int(X.shape[0]), int(chunks[0]))
-    dtype = np.result_type(np.float32, X[:1].dtype)
-    read = lambda start, stop: without_mask(X[start:stop])  # noqa: E731
-    return _engine.StoredRows.of(_engine.Source(read, X.shape, dtype, bounds))
+    return _stored(lambda start, stop: X[start:stop], X.shape, np.result_type(np.float32, X[:1].dtype), bounds)
 
 
 # --- dask -------------------------------------------------------------------------------------------------------
@@ -129,7 +142,7 @@ def _of_dask_array(owner: str, X: Any) -> _engine.StoredRows:
         return X.blocks[used[place]].compute()
 
     shape = (int(bounds[-1]), *X.shape[1:])
-    return _engine.StoredRows.of(_engine.Source(read, shape, X.dtype, bounds, only_whole=True))
+    return _stored(read, shape, X.dtype, bounds, only_whole=True)
 
 
 def _of_dask_frame(owner: str, X: Any) -> _engine.StoredRows:
@@ -227,7 +240,7 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind("netCDF4", "Variable", _of_netcdf, lambda X: without_mask(X[:])),
+    _Kind("netCDF4", "Variable", _of_netcdf, lambda X: X[:]),
     _Kind("dask.dataframe", "DataFrame", _of_dask_frame, lambda X: X.compute()),
     _Kind("dask.array", "Array", _of_dask_array, lambda X: X.compute()),
     _Kind("pyarrow.dataset", "Dataset", _of_fragments, lambda X: X.to_table().to_pandas()),

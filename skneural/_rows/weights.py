@@ -73,6 +73,7 @@ def finite_sum(sample_weight: Any) -> Any:
     """Return weights as they are, or brought to about one where their sum would be infinite."""
     if sample_weight is None:
         return None
+    sample_weight = without_mask(sample_weight)
     weights = np.asarray(sample_weight)
     if weights.dtype.kind != "f" or not weights.size or float(weights.max()) < np.finfo(np.float64).max / weights.size:
         return sample_weight

@@ -12,17 +12,18 @@ from . import extension
 
 
 def product(rows: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows (n, k) times a kernel (k, m), the same to the bit for a row alone and among others.
+    """Return rows (..., k) times a kernel (k, m), the same to the bit for a row alone and among others.
 
     Libraries for matrices round a row otherwise where it is among the last ones of a product, on some processors.
     """
+    flat = np.require(rows.reshape(-1, rows.shape[-1]), np.float32, ["C", "A"])
     if extension.engine is None:
-        return np.einsum("nk,km->nm", rows, kernel)
-    outputs = np.empty((len(rows), kernel.shape[1]), np.float32)
-    given = (np.require(one, np.float32, ["C", "A"]) for one in (kernel, rows))
-    values, X = next(given), next(given)
-    extension.engine.predict(*_one_product(kernel.shape[1]), (values,), None, X, outputs, 1, extension.IS_PORTABLE)
-    return outputs
+        found = np.einsum("nk,km->nm", flat, kernel)
+    else:
+        found = np.empty((len(flat), kernel.shape[1]), np.float32)
+        weights = (np.require(kernel, np.float32, ["C", "A"]),)
+        extension.engine.predict(*_one_product(kernel.shape[1]), weights, None, flat, found, 1, extension.IS_PORTABLE)
+    return found.reshape(*rows.shape[:-1], kernel.shape[1])
 
 
 @functools.lru_cache
